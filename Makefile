@@ -1,0 +1,57 @@
+# make demo and make test each go from a fresh clone to a result; make help lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
+
+.PHONY: help install dev demo test lint format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## make .venv and install firth with its maps; then .venv/bin/firth runs
+	@echo "firth is installed: $(BIN)/firth --help"
+
+dev: $(VENV)/.dev  ## the same, with what the tests and linters need
+
+demo: $(VENV)/.installed  ## learn from this machine's docstrings, ask, map
+	$(BIN)/firth demo
+
+test: $(VENV)/.dev  ## every test: Rust, Python, doctests, the documents' examples
+	cargo test --release --quiet --manifest-path core/Cargo.toml
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## formatters, linters, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	cargo fmt --check --manifest-path core/Cargo.toml
+	cargo clippy --release --quiet --manifest-path core/Cargo.toml --all-targets --all-features -- -D warnings
+
+format: $(VENV)/.dev  ## let the formatters write
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt --manifest-path core/Cargo.toml
+
+bench: $(VENV)/.dev  ## firth against its peers (needs the text of bench/README.md)
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python bench/learn.py
+	$(BIN)/python bench/start.py
+
+clean:  ## remove what make made
+	rm -rf $(VENV) core/target build dist firth/*.so
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("firth needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@command -v cargo >/dev/null || { echo "firth's core is written in Rust: install it (https://rustup.rs), then run make again"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.installed: $(BIN)/python $(CORE)
+	$(BIN)/python -m pip install --quiet --editable '.[maps]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group test --group lint
+	@touch $@

@@ -1,0 +1,3 @@
+"""Types of the compiled core (core/src/lib.rs)."""
+
+__version__: str

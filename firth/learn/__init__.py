@@ -1,0 +1,1 @@
+"""Learning vectors from sequences."""

@@ -1,0 +1,1 @@
+"""Maps: reduce a space to two or three dimensions and draw it."""
