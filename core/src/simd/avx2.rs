@@ -1,0 +1,104 @@
+//! Sixteen floats in two 256-bit registers.
+
+use super::{LANES, Simd};
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub struct Avx2;
+
+type Two = (__m256, __m256);
+
+impl Simd for Avx2 {
+    type F = Two;
+
+    #[inline(always)]
+    unsafe fn zero() -> Two {
+        unsafe { (_mm256_setzero_ps(), _mm256_setzero_ps()) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Two {
+        unsafe { (_mm256_set1_ps(x), _mm256_set1_ps(x)) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Two {
+        unsafe { (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Two) {
+        unsafe {
+            _mm256_storeu_ps(p, v.0);
+            _mm256_storeu_ps(p.add(8), v.1);
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Two, b: Two) -> Two {
+        unsafe { (_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Two, b: Two) -> Two {
+        unsafe { (_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Two, b: Two) -> Two {
+        unsafe { (_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Two, b: Two) -> Two {
+        unsafe { (_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Two, b: Two, c: Two) -> Two {
+        unsafe { (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    unsafe fn clamp(v: Two, low: f32, high: f32) -> Two {
+        // min and max return their second operand where one is NaN
+        unsafe {
+            let (low, high) = (_mm256_set1_ps(low), _mm256_set1_ps(high));
+            (_mm256_min_ps(high, _mm256_max_ps(low, v.0)), _mm256_min_ps(high, _mm256_max_ps(low, v.1)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn round(v: Two) -> Two {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        unsafe { (_mm256_round_ps::<NEAREST>(v.0), _mm256_round_ps::<NEAREST>(v.1)) }
+    }
+    #[inline(always)]
+    unsafe fn pow2(v: Two) -> Two {
+        unsafe { (exponent(v.0), exponent(v.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sums(v: [Two; LANES]) -> Two {
+        unsafe {
+            (
+                eight(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]),
+                eight(v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15]),
+            )
+        }
+    }
+}
+
+/// 2 to the power of whole numbers: they become the exponent.
+#[inline(always)]
+unsafe fn exponent(v: __m256) -> __m256 {
+    unsafe {
+        let biased = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
+        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+    }
+}
+
+/// Eight pairs of registers to one: horizontal adds within 128-bit halves, then across them.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // an array would go through memory
+unsafe fn eight(a: Two, b: Two, c: Two, d: Two, e: Two, f: Two, g: Two, h: Two) -> __m256 {
+    unsafe {
+        let low = _mm256_hadd_ps(_mm256_hadd_ps(fold(a), fold(b)), _mm256_hadd_ps(fold(c), fold(d)));
+        let high = _mm256_hadd_ps(_mm256_hadd_ps(fold(e), fold(f)), _mm256_hadd_ps(fold(g), fold(h)));
+        _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+    }
+}
+
+#[inline(always)]
+unsafe fn fold(v: Two) -> __m256 {
+    unsafe { _mm256_add_ps(v.0, v.1) }
+}

@@ -1,0 +1,88 @@
+//! Sixteen floats in one 512-bit register.
+
+use super::{LANES, Simd};
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub struct Avx512;
+
+impl Simd for Avx512 {
+    type F = __m512;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::F {
+        unsafe { _mm512_setzero_ps() }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::F {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::F {
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::F) {
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn clamp(v: Self::F, low: f32, high: f32) -> Self::F {
+        // min and max return their second operand where one is NaN
+        unsafe { _mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), v)) }
+    }
+    #[inline(always)]
+    unsafe fn round(v: Self::F) -> Self::F {
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v) }
+    }
+    #[inline(always)]
+    unsafe fn pow2(v: Self::F) -> Self::F {
+        unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), v) }
+    }
+    #[inline(always)]
+    unsafe fn sums(v: [Self::F; LANES]) -> Self::F {
+        // A transpose that adds as it goes: four rounds, each halving the number of registers.
+        unsafe {
+            let q0 = quarters(v[0], v[1], v[2], v[3]);
+            let q1 = quarters(v[4], v[5], v[6], v[7]);
+            let q2 = quarters(v[8], v[9], v[10], v[11]);
+            let q3 = quarters(v[12], v[13], v[14], v[15]);
+            across(across(q0, q1), across(q2, q3))
+        }
+    }
+}
+
+/// In each 128-bit quarter, the sums of that quarter of a, b, c and d.
+#[inline(always)]
+unsafe fn quarters(a: __m512, b: __m512, c: __m512, d: __m512) -> __m512 {
+    unsafe {
+        let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+        _mm512_add_ps(_mm512_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd))
+    }
+}
+
+/// Neighbouring quarters added: those of a in the lower half, those of b in the upper.
+#[inline(always)]
+unsafe fn across(a: __m512, b: __m512) -> __m512 {
+    unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b)) }
+}

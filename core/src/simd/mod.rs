@@ -1,0 +1,150 @@
+//! The one place for instruction sets: sixteen floats at a time, in a portable version (the specification) and in
+//! versions that use the processor's own instructions, chosen at run time.
+//!
+//! A kernel is written once over the trait [`Simd`], marked `#[inline(always)]`, and called from one thin function for
+//! each instruction set, whose `#[target_feature]` lets the compiler use it for everything inlined there.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+pub use portable::Portable;
+
+/// Floats in one vector; rows are padded to a multiple of it.
+pub const LANES: usize = 16;
+
+/// Sixteen floats and what kernels do with them.
+///
+/// # Safety
+/// Every function needs the processor to have the instruction set, and pointers to sixteen valid floats.
+#[allow(clippy::missing_safety_doc)] // said once, above
+pub trait Simd: Copy {
+    type F: Copy;
+    unsafe fn zero() -> Self::F;
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn load(p: *const f32) -> Self::F;
+    unsafe fn store(p: *mut f32, v: Self::F);
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    /// a * b + c; fused where the processor can.
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Each lane moved into low..high; NaN stays NaN.
+    unsafe fn clamp(v: Self::F, low: f32, high: f32) -> Self::F;
+    unsafe fn round(v: Self::F) -> Self::F;
+    /// 2 to the power of each lane, which holds a whole number in -126..127.
+    unsafe fn pow2(v: Self::F) -> Self::F;
+    /// Lane i of the result is the sum of the lanes of `v[i]`.
+    unsafe fn sums(v: [Self::F; LANES]) -> Self::F;
+
+    /// 1 / (1 + exp(-v)), relative error under 1e-6 for |v| <= 20, beyond which it is that of 20; NaN stays NaN.
+    #[inline(always)]
+    unsafe fn sigmoid(v: Self::F) -> Self::F {
+        unsafe {
+            let t = Self::mul(Self::clamp(v, -20.0, 20.0), Self::splat(-std::f32::consts::LOG2_E));
+            let whole = Self::round(t);
+            let r = Self::sub(t, whole); // in -0.5..0.5
+            // 2^r by its Taylor series about 0: ln(2)^k / k!, the remainder under 2e-7 on this range.
+            let mut e = Self::splat(1.540_353e-4);
+            for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0] {
+                e = Self::fma(e, r, Self::splat(c));
+            }
+            let one = Self::splat(1.0);
+            Self::div(one, Self::fma(e, Self::pow2(whole), one))
+        }
+    }
+}
+
+/// Instruction sets that a kernel may be asked to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+impl Level {
+    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor has it.
+    pub fn available(self) -> bool {
+        match self {
+            Level::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The best one this processor has, or the one that the environment variable FIRTH_SIMD names.
+    pub fn chosen() -> Result<Level, String> {
+        let best = || Level::ALL.into_iter().rev().find(|level| level.available()).unwrap_or(Level::Portable);
+        match std::env::var("FIRTH_SIMD") {
+            Err(_) => Ok(best()),
+            Ok(name) => match Level::ALL.into_iter().find(|level| level.name() == name) {
+                Some(level) if level.available() => Ok(level),
+                Some(_) => Err(format!("FIRTH_SIMD={name}: this processor does not have it; unset the variable")),
+                None => Err(format!("FIRTH_SIMD must be one of portable, avx2, avx512; got {name:?}")),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<S: Simd>() {
+        let numbers: Vec<f32> = (0..256).map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0).collect();
+        unsafe {
+            let mut out = [0f32; 16];
+            let rows: [S::F; 16] = std::array::from_fn(|i| S::load(numbers.as_ptr().add(16 * i)));
+            S::store(out.as_mut_ptr(), S::sums(rows));
+            for (i, &sum) in out.iter().enumerate() {
+                let plain: f32 = numbers[16 * i..16 * i + 16].iter().sum();
+                // sixteen numbers of size up to 7.2, summed in another order
+                assert!((sum - plain).abs() < 16.0 * 16.0 * 7.2 * f32::EPSILON, "lane {i}: {sum} and {plain}");
+            }
+            let inputs = [-90.0, -20.0, -8.5, -3.0, -1.0, -0.3, -1e-6, 0.0, 1e-6, 0.2, 1.0, 2.5, 6.0, 15.0, 20.0, 90.0];
+            S::store(out.as_mut_ptr(), S::sigmoid(S::load(inputs.as_ptr())));
+            for (x, s) in inputs.iter().zip(out) {
+                let plain = 1.0 / (1.0 + (-f64::from(x.clamp(-20.0, 20.0))).exp());
+                assert!((f64::from(s) / plain - 1.0).abs() < 2e-6, "sigmoid({x}) = {s}, not {plain}");
+            }
+            S::store(out.as_mut_ptr(), S::sigmoid(S::splat(f32::NAN)));
+            assert!(out.iter().all(|x| x.is_nan()), "NaN must survive");
+        }
+    }
+
+    #[test]
+    fn every_version_agrees_with_plain_arithmetic() {
+        check::<Portable>();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Level::Avx2.available() {
+                check::<Avx2>();
+            }
+            if Level::Avx512.available() {
+                check::<Avx512>();
+            }
+        }
+    }
+}

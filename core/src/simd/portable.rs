@@ -1,0 +1,77 @@
+//! Sixteen floats as an array: the specification of the other versions, and the one that runs everywhere.
+
+use super::{LANES, Simd};
+
+#[derive(Clone, Copy)]
+pub struct Portable;
+
+#[inline(always)]
+fn each(f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    std::array::from_fn(f)
+}
+
+impl Simd for Portable {
+    type F = [f32; LANES];
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::F {
+        [0.0; LANES]
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::F {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::F {
+        unsafe { p.cast::<Self::F>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::F) {
+        unsafe { p.cast::<Self::F>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F {
+        each(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F {
+        each(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F {
+        each(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
+        each(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        each(|i| a[i] * b[i] + c[i]) // not mul_add: without the instruction that is a library call
+    }
+    #[inline(always)]
+    unsafe fn clamp(v: Self::F, low: f32, high: f32) -> Self::F {
+        each(|i| v[i].clamp(low, high))
+    }
+    #[inline(always)]
+    unsafe fn round(v: Self::F) -> Self::F {
+        const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves no bits for a fraction, ties to even
+        each(|i| (v[i] + MAGIC) - MAGIC)
+    }
+    #[inline(always)]
+    unsafe fn pow2(v: Self::F) -> Self::F {
+        each(|i| f32::from_bits(((v[i] as i32 + 127) << 23) as u32))
+    }
+    #[inline(always)]
+    unsafe fn sums(v: [Self::F; LANES]) -> Self::F {
+        each(|i| {
+            let mut a = v[i];
+            for half in [8, 4, 2, 1] {
+                for j in 0..half {
+                    a[j] += a[j + half];
+                }
+            }
+            a[0]
+        })
+    }
+}
