@@ -9,7 +9,9 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
+    "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "word2vec": "firth.learn.word2vec",
 }
 
 __all__ = sorted(_HOME)

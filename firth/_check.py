@@ -64,3 +64,17 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ArgumentError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     return value
+
+
+def check_number(name: str, value: float, low: float, high: float, *, above: bool = False) -> float:
+    """Return `value` as a float within low..high (or above `low`), or raise ArgumentError naming the argument."""
+    allowed = f"above {low:g}" if above else f"at least {low:g}"
+    if high != float("inf"):
+        allowed += f" and at most {high:g}"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} must be a number {allowed}; got {value!r}") from None
+    if not (low < number <= high or (number == low and not above)):
+        raise ArgumentError(f"{name} must be {allowed}; got {value!r}")
+    return number
