@@ -1,17 +1,40 @@
 //! The door to Python: this file alone mentions PyO3. It converts arguments, releases the GIL and calls plain Rust.
 
+pub mod digest;
 pub mod matrix;
 pub mod random;
 pub mod simd;
 pub mod skipgram;
+pub mod text;
 
 #[cfg(feature = "python")]
 mod door {
     use crate::simd::Level;
     use crate::skipgram;
-    use numpy::{PyReadonlyArray1, PyReadwriteArray2};
-    use pyo3::exceptions::PyValueError;
+    use crate::text::reader::{self, Ids, Settings};
+    use crate::text::tokens::{Rules, Sentences, Tokens};
+    use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray2};
+    use pyo3::buffer::PyBuffer;
+    use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
     use pyo3::prelude::*;
+    use pyo3::types::PyDict;
+    use std::os::fd::IntoRawFd;
+    use std::path::PathBuf;
+
+    /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
+    #[pyfunction]
+    fn digest(py: Python<'_>, buffers: Vec<PyBuffer<u8>>) -> PyResult<String> {
+        if !buffers.iter().all(|buffer| buffer.is_c_contiguous()) {
+            return Err(PyValueError::new_err("buffers must be contiguous"));
+        }
+        // SAFETY: each is contiguous, and alive until this call ends; the caller does not write meanwhile.
+        let slices: Vec<&[u8]> = buffers
+            .iter()
+            .filter(|buffer| buffer.len_bytes() > 0)
+            .map(|buffer| unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) })
+            .collect();
+        Ok(py.detach(|| crate::digest::digest(&slices)))
+    }
 
     /// Name of the instruction set that kernels use on this machine.
     #[pyfunction]
@@ -78,11 +101,105 @@ mod door {
         }
     }
 
+    /// Reads text; firth/text.py checks the arguments and says what errors mean. A UnicodeError has the offset and the byte.
+    #[pyclass]
+    struct TextReader {
+        reader: Option<reader::Reader>,
+    }
+
+    impl TextReader {
+        fn reader(&mut self) -> PyResult<&mut reader::Reader> {
+            self.reader.as_mut().ok_or_else(|| PyRuntimeError::new_err("the reader has finished"))
+        }
+    }
+
+    fn text_error(error: reader::Error) -> PyErr {
+        match error {
+            reader::Error::NotUtf8(found) => PyUnicodeError::new_err((found.offset, found.byte)),
+            reader::Error::Io(error) => match error.raw_os_error() {
+                Some(code) => PyOSError::new_err((code, error.to_string())),
+                None => PyOSError::new_err(error.to_string()),
+            },
+        }
+    }
+
+    #[pymethods]
+    impl TextReader {
+        #[new]
+        fn new(
+            words: bool,
+            paragraphs: bool,
+            replace: bool,
+            threads: usize,
+            block: usize,
+            spill: usize,
+        ) -> PyResult<Self> {
+            let rules = Rules {
+                tokens: if words { Tokens::Words } else { Tokens::Whitespace },
+                sentences: if paragraphs { Sentences::Paragraph } else { Sentences::Line },
+                replace,
+            };
+            let reader = reader::Reader::new(Settings { rules, threads, block, spill });
+            Ok(Self { reader: Some(reader.map_err(PyRuntimeError::new_err)?) })
+        }
+
+        /// Begin a file; returns its size.
+        fn open(&mut self, path: PathBuf) -> PyResult<u64> {
+            self.reader()?.open(&path).map_err(text_error)
+        }
+
+        /// Read about so many bytes more of it; returns where reading stands, None at its end.
+        fn read(&mut self, py: Python<'_>, bytes: usize) -> PyResult<Option<u64>> {
+            let reader = self.reader()?;
+            py.detach(|| reader.read(bytes)).map_err(text_error)
+        }
+
+        /// Take a piece of a stream.
+        fn feed(&mut self, py: Python<'_>, piece: &[u8]) -> PyResult<()> {
+            let reader = self.reader()?;
+            py.detach(|| reader.feed(piece)).map_err(text_error)
+        }
+
+        /// The stream is at its end.
+        fn end_source(&mut self, py: Python<'_>) -> PyResult<()> {
+            let reader = self.reader()?;
+            py.detach(|| reader.end_source()).map_err(text_error)
+        }
+
+        /// Tokens so far.
+        fn tokens(&mut self) -> PyResult<u64> {
+            Ok(self.reader()?.tokens())
+        }
+
+        /// The corpus as a dict; `ids` is an array, or (descriptor of an unlinked file, length).
+        fn finish<'py>(&mut self, py: Python<'py>, min_count: u64, max_vocab: usize) -> PyResult<Bound<'py, PyDict>> {
+            self.reader()?;
+            let reader = self.reader.take().expect("checked above");
+            let corpus = py.detach(|| reader.finish(min_count, max_vocab)).map_err(text_error)?;
+            let dict = PyDict::new(py);
+            dict.set_item("labels", corpus.labels)?;
+            dict.set_item("counts", PyArray1::from_vec(py, corpus.counts))?;
+            match corpus.ids {
+                Ids::Memory(ids) => dict.set_item("ids", PyArray1::from_vec(py, ids))?,
+                Ids::File { file, length } => dict.set_item("ids", (file.into_raw_fd(), length))?,
+            }
+            dict.set_item("tokens", corpus.tokens)?;
+            dict.set_item("kept_tokens", corpus.kept_tokens)?;
+            dict.set_item("sentences", corpus.sentences)?;
+            dict.set_item("distinct", corpus.distinct)?;
+            dict.set_item("highest", corpus.highest)?;
+            dict.set_item("digest", format!("{:032x}", corpus.digest))?;
+            Ok(dict)
+        }
+    }
+
     #[pymodule]
     fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add_function(wrap_pyfunction!(digest, module)?)?;
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_class::<SkipGram>()?;
+        module.add_class::<TextReader>()?;
         Ok(())
     }
 }

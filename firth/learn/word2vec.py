@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from firth._check import ArgumentError, TrainingError, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, ReadStep, read_corpus_steps
+from firth.text import Corpus, ReadStep, available_threads, read_corpus_steps
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
 DIVERGED = 10.0  # a loss so many times that of vectors of zeros means that training diverged
@@ -210,11 +209,6 @@ def word2vec_steps(
     if interrupted_at is not None:
         recipe["interrupted_at"] = round(interrupted_at, 4)
     return Space(corpus.labels, vectors, columns={"count": corpus.counts}, recipe=recipe)
-
-
-def available_threads() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train(

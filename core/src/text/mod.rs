@@ -1,0 +1,5 @@
+//! From text to numbers: tokens, their vocabulary, and the text as rows of the vocabulary.
+
+mod intern;
+pub mod reader;
+pub mod tokens;

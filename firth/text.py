@@ -1,0 +1,509 @@
+"""Text to numbers: files, folders, streams and token lists become a Corpus.
+
+The core maps plain files into memory and cuts them into tokens in parallel, in one pass; compressed files, standard
+input and the text columns of JSON lines and Parquet are streamed through the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import numpy as np
+
+from firth._check import ArgumentError, CorpusError, check_choice, check_int
+from firth.steps import drain
+
+SENTENCE_END = 0xFFFF_FFFF  # marks the end of a sentence among the ids
+SPILL_BYTES = 2 << 30  # ids of more bytes than this (half a billion tokens) go to a temporary file
+SLICE_BYTES = 16 << 20  # a step reads about so much; Ctrl-C waits for it
+BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
+COMPRESSED = (".gz", ".xz", ".zst")
+PLAIN = (".txt", ".text", ".md", ".rst")
+RECORDS = (".jsonl", ".ndjson", ".parquet")
+
+
+class Corpus(NamedTuple):
+    """A text as rows of its vocabulary.
+
+    Attributes
+    ----------
+    labels
+        The v words, most frequent first; equally frequent ones in order of their UTF-8 bytes.
+    counts
+        How often each occurs: (v,) int64.
+    ids
+        The text as rows of the vocabulary, `SENTENCE_END` after each sentence: (m,) uint32. Rare words are left out.
+    tokens, kept_tokens
+        How many tokens there were, and how many are left without the rare ones.
+    sentences
+        How many sentences have words left.
+    digest
+        Of what was read (xxh3, 128 bits, in hexadecimal).
+    sources
+        Names of what was read.
+    """
+
+    labels: list[str]
+    counts: np.ndarray
+    ids: np.ndarray
+    tokens: int
+    kept_tokens: int
+    sentences: int
+    digest: str
+    sources: list[str]
+
+
+class ReadStep(NamedTuple):
+    """Where reading stands: bytes of what is on disk, None where the total is not known; `source` is being read."""
+
+    source: str
+    done_bytes: int
+    total_bytes: int | None
+    tokens: int
+    elapsed_s: float
+
+
+def read_corpus(
+    source: Any,
+    *,
+    tokens: Literal["words", "whitespace"] = "words",
+    sentences: Literal["line", "paragraph"] = "line",
+    errors: Literal["strict", "replace"] = "strict",
+    min_count: int = 5,
+    max_vocab: int | None = None,
+    column: str | None = None,
+    threads: int | None = None,
+    spill_bytes: int = SPILL_BYTES,
+) -> Corpus:
+    """Read a corpus and number its words, in one pass.
+
+    Parameters
+    ----------
+    source
+        A path: a file (plain text, .jsonl, .parquet; also .gz, .xz, .zst), a folder (its text files), a glob, or `-` for
+        standard input; a list of paths; or token lists: any iterable of lists of hashable items, whose labels are their
+        `str`.
+    tokens
+        "words": Unicode words (UAX 29), lower-cased, apostrophes inside them kept. "whitespace": as the text has them.
+    sentences
+        What ends a sentence: a "line", or a "paragraph" (a blank line). Windows of words do not cross it.
+    errors
+        What to do about bytes that are not UTF-8: "strict" raises, "replace" puts U+FFFD.
+    min_count, max_vocab
+        Words that occur less often, or are not among the most frequent, are left out.
+    column
+        The field of JSON lines, or the column of Parquet, that holds the text or the token lists.
+    threads
+        By default one for each core. The result does not depend on it.
+    spill_bytes
+        Ids of more bytes than this are kept in a temporary file.
+
+    Raises
+    ------
+    CorpusError
+        If a source is missing, empty or not readable, or if fewer than two words are left.
+
+    Examples
+    --------
+    >>> corpus = read_corpus([["tea", "milk"], ["tea", "milk", "sugar"]], min_count=2)
+    >>> corpus.labels, corpus.counts.tolist()
+    (['milk', 'tea'], [2, 2])
+    >>> corpus.ids.tolist() == [1, 0, SENTENCE_END, 1, 0, SENTENCE_END]
+    True
+    """
+    steps = read_corpus_steps(
+        source,
+        tokens=tokens,
+        sentences=sentences,
+        errors=errors,
+        min_count=min_count,
+        max_vocab=max_vocab,
+        column=column,
+        threads=threads,
+        spill_bytes=spill_bytes,
+    )
+    return drain(steps)
+
+
+def read_corpus_steps(
+    source: Any,
+    *,
+    tokens: Literal["words", "whitespace"] = "words",
+    sentences: Literal["line", "paragraph"] = "line",
+    errors: Literal["strict", "replace"] = "strict",
+    min_count: int = 5,
+    max_vocab: int | None = None,
+    column: str | None = None,
+    threads: int | None = None,
+    spill_bytes: int = SPILL_BYTES,
+    _block_bytes: int = BLOCK_BYTES,
+) -> Generator[ReadStep, None, Corpus]:
+    """Read as `read_corpus` does, step by step."""
+    check_choice("tokens", tokens, ("words", "whitespace"))
+    check_choice("sentences", sentences, ("line", "paragraph"))
+    check_choice("errors", errors, ("strict", "replace"))
+    check_int("min_count", min_count, 1)
+    if max_vocab is not None:
+        check_int("max_vocab", max_vocab, 2)
+    threads = check_int("threads", threads or available_threads(), 1, 4_096)
+
+    paths = _paths(source)
+    lists = None if paths is not None else source
+    if paths and column is not None:
+        lists = _list_column(paths, column)
+    if lists is not None:
+        names = [f"{type(source).__name__} of token lists"] if paths is None else paths
+        found, distinct, highest = yield from _read_lists(lists, min_count, max_vocab, names)
+    else:
+        from firth import _core
+
+        words, paragraphs, replace = tokens == "words", sentences == "paragraph", errors == "replace"
+        reader = _core.TextReader(words, paragraphs, replace, threads, _block_bytes, spill_bytes)
+        yield from _read_files(reader, paths or [], column)
+        result = reader.finish(min_count, len_limit(max_vocab))
+        distinct, highest = result.pop("distinct"), result.pop("highest")
+        ids = result["ids"]
+        if isinstance(ids, tuple):  # the descriptor of a file without a name, and how many ids it holds
+            with os.fdopen(ids[0], "rb") as file:
+                result["ids"] = np.memmap(file, np.uint32, "r", shape=(ids[1],)) if ids[1] else np.empty(0, np.uint32)
+        result["counts"] = result["counts"].astype(np.int64)
+        found = Corpus(**result, sources=paths or [])
+    _check_vocabulary(found, distinct, highest, min_count, max_vocab)
+    return found
+
+
+def available_threads() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def len_limit(max_vocab: int | None) -> int:
+    """The largest vocabulary that ids can number, or `max_vocab`."""
+    return SENTENCE_END - 1 if max_vocab is None else max_vocab
+
+
+def _check_vocabulary(corpus: Corpus, distinct: int, highest: int, min_count: int, max_vocab: int | None) -> None:
+    where = ", ".join(corpus.sources[:3]) + (" ..." if len(corpus.sources) > 3 else "")
+    if distinct == 0:
+        raise CorpusError(f"{where}: no words; text with letters or digits is expected")
+    if len(corpus.labels) >= 2:
+        return
+    if distinct == 1:
+        raise CorpusError(f"{where}: only one distinct word in {corpus.tokens:,} tokens; at least two are needed")
+    raise CorpusError(
+        f"{where}: {distinct:,} distinct words in {corpus.tokens:,} tokens, but {len(corpus.labels) or 'none'} of them"
+        f" occur{'s' if corpus.labels else ''} at least min_count = {min_count} times (the most frequent one {highest:,} times);"
+        " lower min_count (--min-count) or read more text"
+    )
+
+
+# Sources
+
+
+def _paths(source: Any) -> list[str] | None:
+    """Names of the files that `source` stands for; None if it is an iterable of token lists."""
+    if isinstance(source, (str, Path)):
+        source = [source]
+    if not isinstance(source, (list, tuple)) or not source or not all(isinstance(item, (str, Path)) for item in source):
+        if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray)):
+            return None
+        raise ArgumentError(f"source must be a path, several paths or an iterable of token lists; got {source!r}")
+    paths: list[str] = []
+    for item in map(str, source):
+        paths.extend(_expand(item))
+    return paths
+
+
+def _expand(item: str) -> list[str]:
+    if item == "-" or os.path.isfile(item):
+        return [item]
+    if os.path.isdir(item):
+        found = [str(path) for path in sorted(Path(item).rglob("*")) if _is_text(path, Path(item))]
+        if not found:
+            kinds = ", ".join((*PLAIN, ".jsonl", ".parquet"))
+            raise CorpusError(
+                f"{item}: nothing to read in this folder; files ending in {kinds} (also {', '.join(COMPRESSED)}) are"
+                " expected; name other files one by one"
+            )
+        return found
+    if glob.has_magic(item):
+        found = sorted(path for path in glob.glob(item, recursive=True) if os.path.isfile(path))
+        if found:
+            return found
+        raise CorpusError(f"{item}: no file matches")
+    if os.path.exists(item):  # a pipe or a device
+        return [item]
+    hint = "; for token lists, give lists of words, such as [['the', 'cat'], ['a', 'dog']]" if " " in item else ""
+    raise CorpusError(f"{item}: no such file or folder{hint}")
+
+
+def _is_text(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.is_file() and _kind(str(path)) in (*PLAIN, *RECORDS)
+
+
+def _kind(path: str) -> str:
+    """The suffix that tells what a file holds, without that of its compression."""
+    base, suffix = os.path.splitext(path.lower())
+    return os.path.splitext(base)[1] if suffix in COMPRESSED else suffix
+
+
+def _read_files(reader: Any, paths: list[str], column: str | None) -> Generator[ReadStep, None, None]:
+    """Feed every file to the reader."""
+    began = time.perf_counter()
+    sizes = [os.path.getsize(path) if os.path.isfile(path) else None for path in paths]
+    total = sum(size or 0 for size in sizes) if None not in sizes else None
+    before = 0
+    for path, size in zip(paths, sizes, strict=True):
+        with _naming(path):
+            if size == 0:
+                raise CorpusError(f"{path}: the file is empty")
+            plain = size is not None and not path.lower().endswith(COMPRESSED) and _kind(path) not in RECORDS
+            if column is not None and _kind(path) not in RECORDS:
+                raise CorpusError(
+                    f"{path}: column={column!r} is for JSON lines (.jsonl, .ndjson) and Parquet (.parquet); leave it out for text"
+                )
+            at: int | None
+            for at in _map(reader, path) if plain else _stream(reader, path, column):
+                yield ReadStep(path, before + at, total, reader.tokens(), time.perf_counter() - began)
+        before += size or 0
+    yield ReadStep(paths[-1], before, total, reader.tokens(), time.perf_counter() - began)
+
+
+def _map(reader: Any, path: str) -> Iterator[int]:
+    reader.open(path)
+    while (at := reader.read(SLICE_BYTES)) is not None:
+        yield at
+
+
+def _stream(reader: Any, path: str, column: str | None) -> Iterator[int]:
+    with contextlib.ExitStack() as stack:
+        raw = sys.stdin.buffer if path == "-" else stack.enter_context(open(path, "rb"))
+        pieces = _records(path, raw, column) if _kind(path) in RECORDS else _pieces(_decompressed(path, raw))
+        read = 0
+        for piece in pieces:
+            reader.feed(piece)
+            read += len(piece)
+            yield raw.tell() if raw.seekable() else read
+        reader.end_source()
+        if read == 0:
+            raise CorpusError(f"{'standard input' if path == '-' else path}: nothing to read: it is empty")
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(SLICE_BYTES // 4):
+        yield piece
+
+
+def _decompressed(path: str, raw: IO[bytes]) -> IO[bytes]:
+    suffix = os.path.splitext(path.lower())[1]
+    if suffix == ".gz":
+        import gzip
+
+        return gzip.open(raw)  # type: ignore[return-value]
+    if suffix == ".xz":
+        import lzma
+
+        return lzma.open(raw)
+    if suffix == ".zst":
+        import pyarrow
+
+        return pyarrow.CompressedInputStream(pyarrow.PythonFile(raw), "zstd")
+    return raw
+
+
+def _records(path: str, raw: IO[bytes], column: str | None) -> Iterator[bytes]:
+    """The text of each row, rows apart by a blank line, in pieces."""
+    if column is None:
+        raise CorpusError(f"{path}: say which field holds the text: column= (--column); it has {_fields(path, raw)}")
+    batch, size = [], 0
+    for number, value in _values(path, raw, column):
+        if not isinstance(value, str):
+            raise CorpusError(f"{path}, {_row(path)} {number}: {column!r} must be text or a list of texts; found {value!r:.60}")
+        batch.append(value)
+        size += len(value)
+        if size > SLICE_BYTES // 4:
+            yield "\n\n".join([*batch, ""]).encode()
+            batch, size = [], 0
+    yield "\n\n".join([*batch, ""]).encode()
+
+
+def _row(path: str) -> str:
+    return "row" if _kind(path) == ".parquet" else "line"
+
+
+def _values(path: str, raw: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
+    """Number and value of each row that has one, from JSON lines or Parquet."""
+    if _kind(path) == ".parquet":
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.ParquetFile(raw)
+        if column not in table.schema_arrow.names:
+            raise CorpusError(f"{path}: no column {column!r}; its columns are {', '.join(table.schema_arrow.names)}")
+        number = 0
+        for batch in table.iter_batches(batch_size=8192, columns=[column]):
+            for value in batch.column(0).to_pylist():
+                number += 1
+                if value is not None:
+                    yield number, value
+        return
+    for number, line in enumerate(_decompressed(path, raw), 1):
+        if line.strip():
+            record = _json(path, number, line)
+            if column not in record:
+                raise CorpusError(f"{path}, line {number}: no field {column!r}; its fields are {', '.join(record)}")
+            if record[column] is not None:
+                yield number, record[column]
+
+
+def _json(path: str, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise CorpusError(f"{path}, line {number}: not JSON ({error}); one object a line is expected") from None
+    if not isinstance(record, dict):
+        raise CorpusError(f"{path}, line {number}: a JSON object is expected; found {str(record)[:60]!r}")
+    return record
+
+
+def _fields(path: str, raw: IO[bytes]) -> str:
+    if _kind(path) == ".parquet":
+        import pyarrow.parquet
+
+        return ", ".join(pyarrow.parquet.ParquetFile(raw).schema_arrow.names)
+    first = next((line for line in _decompressed(path, raw) if line.strip()), b"{}")
+    return ", ".join(_json(path, 1, first)) or "none"
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into an error that names it."""
+    import zlib
+    from lzma import LZMAError
+
+    name = "standard input" if path == "-" else path
+    try:
+        yield
+    except CorpusError:
+        raise
+    except UnicodeError as error:
+        if len(error.args) != 2:  # not from the core
+            raise CorpusError(f"{name}: not UTF-8 ({error})") from None
+        offset, byte = error.args
+        raise CorpusError(
+            f'{name}, byte {offset:,}: not UTF-8 (0x{byte:02x}); use errors="replace" (--errors replace), or convert the file'
+        ) from None
+    except (EOFError, LZMAError, zlib.error) as error:
+        raise CorpusError(f"{name}: damaged or cut short ({error})") from None
+    except OSError as error:
+        if isinstance(error, (PermissionError, FileNotFoundError, IsADirectoryError)):
+            raise CorpusError(f"{name}: {error.strerror or error}") from None
+        raise CorpusError(f"{name}: damaged or not readable ({error})") from None
+    except ValueError as error:  # what pyarrow raises for a foreign or damaged file
+        raise CorpusError(f"{name}: damaged or not what its name says ({error})") from None
+
+
+# Token lists
+
+
+def _list_column(paths: list[str], column: str) -> Iterator[list[str]] | None:
+    """The token lists of a column of lists, over all files; None if the column holds text."""
+    for path in paths[:1]:
+        with _naming(path):
+            if _kind(path) not in RECORDS:
+                return None
+            with open(path, "rb") as raw:
+                first = next(_values(path, raw, column), (0, None))[1]
+            if not isinstance(first, list):
+                return None
+
+    def rows() -> Iterator[list[str]]:
+        for path in paths:
+            with _naming(path), open(path, "rb") as raw:
+                for number, value in _values(path, raw, column):
+                    if not isinstance(value, list):
+                        raise CorpusError(f"{path}, {_row(path)} {number}: a list is expected as before; found {value!r:.60}")
+                    yield value
+
+    return rows()
+
+
+def _read_lists(
+    lists: Iterable[Any], min_count: int, max_vocab: int | None, names: list[str]
+) -> Generator[ReadStep, None, tuple[Corpus, int, int]]:
+    """Number the items of token lists."""
+    from firth import _core
+
+    began = time.perf_counter()
+    rows: dict[Any, int] = {}
+    pieces: list[np.ndarray] = []
+    ids: list[int] = []
+    done = 0
+    for position, items in enumerate(lists):
+        if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+            what = "a string" if isinstance(items, (str, bytes)) else type(items).__name__
+            raise ArgumentError(
+                f"sequence {position} of the source is {what}; a list of tokens is expected, such as {'the cat'.split()}"
+            )
+        try:
+            ids.extend([rows.setdefault(item, len(rows)) for item in items])
+        except TypeError as error:
+            raise ArgumentError(f"sequence {position} of the source: items must be hashable ({error})") from None
+        ids.append(SENTENCE_END)
+        if len(ids) > 1 << 20:
+            pieces.append(np.array(ids, np.uint32))
+            done += len(ids)
+            ids = []
+            yield ReadStep(names[0], 0, None, done, time.perf_counter() - began)
+    pieces.append(np.array(ids, np.uint32))
+    numbers = np.concatenate(pieces)
+    labels = _labels(rows)
+    is_item = numbers != SENTENCE_END
+    counts = np.bincount(numbers[is_item], minlength=len(labels)).astype(np.int64)
+
+    order = sorted(range(len(labels)), key=lambda row: (-counts[row], labels[row].encode("utf-8", "surrogatepass")))
+    kept = [row for row in order if counts[row] >= min_count][: len_limit(max_vocab)]
+    table = np.full(len(labels) + 1, SENTENCE_END - 1, np.uint32)  # by default dropped
+    table[kept] = np.arange(len(kept), dtype=np.uint32)
+    table[-1] = SENTENCE_END
+    numbers = table[np.where(is_item, numbers, len(labels))]
+    numbers = numbers[numbers != SENTENCE_END - 1]
+    ends = numbers == SENTENCE_END
+    needless = ends & np.concatenate([[True], ends[:-1]])  # after nothing, or after another end
+    numbers = numbers[~needless]
+    corpus = Corpus(
+        labels=[labels[row] for row in kept],
+        counts=counts[kept],
+        ids=numbers,
+        tokens=int(is_item.sum()),
+        kept_tokens=int(counts[kept].sum()),
+        sentences=int((numbers == SENTENCE_END).sum()),
+        digest=_core.digest([numbers.tobytes(), "\0".join(labels).encode("utf-8", "surrogatepass")]),
+        sources=names,
+    )
+    yield ReadStep(names[0], 0, None, corpus.tokens, time.perf_counter() - began)
+    return corpus, len(labels), int(counts.max(initial=0))
+
+
+def _labels(rows: dict[Any, int]) -> list[str]:
+    """The label of each item; two items that look alike are an error."""
+    labels = [str(item) for item in rows]
+    if len(set(labels)) < len(labels):
+        seen: dict[str, Any] = {}
+        for item, label in zip(rows, labels, strict=True):
+            if label in seen:
+                raise ArgumentError(
+                    f"two different items have the same label {label!r}: {seen[label]!r} and {item!r};"
+                    " make them strings that differ"
+                )
+            seen[label] = item
+    return labels
