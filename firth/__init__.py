@@ -9,8 +9,12 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
+    "Hits": "firth.space",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "neighbors": "firth.search",
+    "read_corpus": "firth.text",
+    "top_k": "firth.search",
     "word2vec": "firth.learn.word2vec",
 }
 

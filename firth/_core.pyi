@@ -2,9 +2,9 @@
 
 __version__: str
 
-import numpy as np
-
 from typing import Any
+
+import numpy as np
 
 def digest(buffers: list[Any], /) -> str: ...
 def simd_level() -> str: ...

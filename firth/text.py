@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-
 import json
 import os
 import sys
@@ -328,7 +327,9 @@ def _records(path: str, raw: IO[bytes], column: str | None) -> Iterator[bytes]:
     batch, size = [], 0
     for number, value in _values(path, raw, column):
         if not isinstance(value, str):
-            raise CorpusError(f"{path}, {_row(path)} {number}: {column!r} must be text or a list of texts; found {value!r:.60}")
+            raise CorpusError(
+                f"{path}, {_row(path)} {number}: {column!r} must be text or a list of texts; found {value!r:.60}"
+            )
         batch.append(value)
         size += len(value)
         if size > SLICE_BYTES // 4:
@@ -431,7 +432,9 @@ def _list_column(paths: list[str], column: str) -> Iterator[list[str]] | None:
             with _naming(path), open(path, "rb") as raw:
                 for number, value in _values(path, raw, column):
                     if not isinstance(value, list):
-                        raise CorpusError(f"{path}, {_row(path)} {number}: a list is expected as before; found {value!r:.60}")
+                        raise CorpusError(
+                            f"{path}, {_row(path)} {number}: a list is expected as before; found {value!r:.60}"
+                        )
                     yield value
 
     return rows()
@@ -452,7 +455,7 @@ def _read_lists(
         if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
             what = "a string" if isinstance(items, (str, bytes)) else type(items).__name__
             raise ArgumentError(
-                f"sequence {position} of the source is {what}; a list of tokens is expected, such as {'the cat'.split()}"
+                f"sequence {position} of the source is {what}; a list of tokens is expected, such as {['the', 'cat']}"
             )
         try:
             ids.extend([rows.setdefault(item, len(rows)) for item in items])

@@ -10,7 +10,11 @@ from hypothesis import HealthCheck, settings
 
 # Derandomised: the same examples each run, so that a red CI is a red CI everywhere.
 settings.register_profile(
-    "firth", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "firth",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "firth"))
 

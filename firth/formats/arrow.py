@@ -1,0 +1,187 @@
+"""The .space file: one Arrow IPC file, opened by memory map.
+
+A string column `label`, a fixed-size list of float32 `vector`, other columns beside them, the recipe as JSON in the schema
+metadata. pyarrow, polars, DuckDB and pandas read it.
+
+A digest of the whole file stands in its schema metadata, once at the head and once in the footer, as
+`firth-digest:` and 32 hexadecimal digits; it is computed with those digits set to zeros. It is checked before anything is
+parsed, so that a damaged file is refused, never misread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firth._check import FileFormatError
+from firth.formats.atomic import atomic_write
+from firth.formats.parts import Parts
+
+MAGIC = b"ARROW1"
+MARK = b"firth-digest:"
+ZEROS = b"0" * 32
+HEAD_BYTES = 1 << 20  # the schema, and so the first mark, stands within this
+
+
+def write_arrow(parts: Parts, path: str | Path) -> None:
+    """Write the parts of a space, whole or not at all. Labels must be distinct, and vectors finite (Space sees to it)."""
+    import pyarrow as pa
+
+    d = parts.vectors.shape[1]
+    columns: dict[str, Any] = {"label": _labels(parts.labels)}
+    values = pa.array(np.ascontiguousarray(parts.vectors, dtype=np.float32).reshape(-1))
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(values, d)
+    for name, column in parts.columns.items():
+        columns[name] = pa.array(column)
+    # The digest first: the metadata may be longer than HEAD_BYTES, this entry's place in it is near the head.
+    metadata = {b"firth.digest": MARK + ZEROS, b"firth.recipe": json.dumps(parts.recipe, ensure_ascii=False).encode()}
+    schema = pa.schema([pa.field(name, array.type) for name, array in columns.items()], metadata=metadata)
+    batch = pa.record_batch(list(columns.values()), schema=schema)
+    with atomic_write(path) as temporary:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(batch)
+        with open(temporary, "rb+") as file, mmap.mmap(file.fileno(), 0) as data:
+            places = _marks(data)
+            if places is None:
+                raise FileFormatError(
+                    f"{path}: the recipe is too long to be kept ({len(metadata[b'firth.recipe']):,} bytes)"
+                )
+            digest = _digest(data, places).encode()
+            for place in places:
+                data[place : place + len(digest)] = digest
+
+
+def read_arrow(path: str | Path) -> tuple[Parts, bool]:
+    """Open the parts of a space by memory map; and whether they are as firth wrote them (otherwise they need checking).
+
+    Raises
+    ------
+    FileFormatError
+        If the file is foreign, cut short or damaged.
+    """
+    import pyarrow as pa
+
+    path = str(path)
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise FileFormatError(f"{path}: the file is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            ours = _verify(path, data)
+    try:
+        table = pa.ipc.open_file(pa.memory_map(path)).read_all()
+        if not ours:
+            table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise FileFormatError(f"{path}: not a readable Arrow file ({_first_line(error)}); write it again") from None
+    metadata = table.schema.metadata or {}
+    if b"firth.recipe" in metadata and not ours:
+        raise FileFormatError(f"{path}: damaged: its digest is missing; learn, convert or copy it again")
+    for name in ("label", "vector"):
+        if name not in table.column_names:
+            raise FileFormatError(
+                f"{path}: an Arrow file, but not of a space: no column {name!r}; its columns are"
+                f" {', '.join(table.column_names) or 'none'}"
+            )
+    if table.num_rows == 0:
+        raise FileFormatError(f"{path}: no rows")
+    try:
+        return (
+            Parts(
+                labels=_label_list(path, table.column("label")),
+                vectors=_vectors(path, table.column("vector")),
+                columns={
+                    name: table.column(name).to_numpy()
+                    for name in table.column_names
+                    if name not in ("label", "vector")
+                },
+                recipe=json.loads(metadata.get(b"firth.recipe", b"{}")),
+            ),
+            ours,
+        )
+    except (pa.ArrowException, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FileFormatError(f"{path}: damaged ({_first_line(error)}); write it again") from None
+
+
+def _verify(path: str, data: mmap.mmap) -> bool:
+    """Check the frame of an Arrow file and firth's digest; whether there is one."""
+    if data[:6] != MAGIC:
+        raise FileFormatError(
+            f"{path}: not a .space file (an Arrow IPC file); convert other formats with `firth convert`"
+        )
+    if len(data) < 20 or data[-6:] != MAGIC:
+        raise FileFormatError(
+            f"{path}: cut short at {len(data):,} bytes: the end of the Arrow file is missing; copy it again"
+        )
+    places = _marks(data)
+    if places is None:
+        return False
+    found = [bytes(data[place : place + len(ZEROS)]).decode("ascii", "replace") for place in places]
+    if found != [_digest(data, places)] * 2:
+        raise FileFormatError(
+            f"{path}: damaged: its content does not match its digest; learn, convert or copy it again"
+        )
+    return True
+
+
+def _marks(data: mmap.mmap) -> tuple[int, int] | None:
+    """Where the digits of the digest stand: at the head and in the footer."""
+    head, foot = data.find(MARK, 0, HEAD_BYTES), data.rfind(MARK)
+    return (head + len(MARK), foot + len(MARK)) if 0 <= head < foot else None
+
+
+def _digest(data: mmap.mmap, places: tuple[int, int]) -> str:
+    from firth import _core
+
+    with memoryview(data) as view:
+        cuts = [0, places[0], places[0] + len(ZEROS), places[1], places[1] + len(ZEROS), len(view)]
+        parts = [view[a:b] for a, b in itertools.pairwise(cuts)]
+        try:
+            return _core.digest([parts[0], ZEROS, parts[2], ZEROS, parts[4]])
+        finally:
+            for part in parts:
+                part.release()
+
+
+def _labels(labels: list[str]) -> Any:
+    import pyarrow as pa
+
+    wide = sum(map(len, labels)) > 2**29  # 32-bit offsets may not do: a character has up to four bytes
+    return pa.array(labels, pa.large_string() if wide else pa.string())
+
+
+def _label_list(path: str, column: Any) -> list[str]:
+    if str(column.type) not in ("string", "large_string", "string_view"):
+        raise FileFormatError(f"{path}: column 'label' must hold strings; it holds {column.type}")
+    labels = column.to_pylist()
+    if column.null_count:
+        raise FileFormatError(f"{path}, row {labels.index(None)}: the label is missing")
+    return labels
+
+
+def _vectors(path: str, column: Any) -> np.ndarray:
+    """(n, d) float32: a view of the file where it is laid out so."""
+    import pyarrow as pa
+
+    kind = column.type
+    lists = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not lists or not pa.types.is_floating(kind.value_type):
+        raise FileFormatError(f"{path}: column 'vector' must hold lists of floats; it holds {kind}")
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    values = array.flatten()
+    if array.null_count or values.null_count:
+        raise FileFormatError(f"{path}: column 'vector' has missing values; remove those rows")
+    d, rest = divmod(len(values), len(array))
+    if rest == 0 and not pa.types.is_fixed_size_list(kind):
+        rest = int(np.any(np.diff(array.offsets.to_numpy()) != d))
+    if rest or d == 0:
+        raise FileFormatError(f"{path}: column 'vector' must hold lists of one length, at least 1")
+    return values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(len(array), d)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

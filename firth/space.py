@@ -1,0 +1,423 @@
+"""Space: labelled vectors, what is known about them, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import firth
+from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError, check_choice, check_int
+from firth.expression import Terms, mark, parse
+from firth.formats.parts import Parts
+from firth.search import METRICS, Metric, _search, as_vectors, key_norms
+from firth.steps import drain
+
+if TYPE_CHECKING:
+    from firth.judge import AnalogyReport, SimilarityReport
+    from firth.maps import Map
+
+SUGGESTIONS = 3  # labels that an error proposes
+
+
+class Hits(NamedTuple):
+    """What a question found, best first: (k,) each, or (q, k) for several questions.
+
+    Attributes
+    ----------
+    labels, scores, rows
+        Of the same shape: strings, float64, rows of the space.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    rows: np.ndarray
+
+
+class Space(Mapping[str, np.ndarray]):
+    """Labels and their vectors, with columns of anything else and the recipe of how they were made. Never changes.
+
+    It acts as a read-only mapping from labels to vectors.
+
+    Parameters
+    ----------
+    labels
+        n distinct strings.
+    vectors : (n, d)
+        Finite numbers, kept as float32.
+    columns
+        Name -> n values: counts, categories, anything. `count`, where there is one, orders labels by frequency.
+    recipe
+        How the space was made; kept in the file as JSON.
+
+    Raises
+    ------
+    ShapeError
+        If labels, vectors and columns disagree on n.
+    ArgumentError
+        If a label comes twice or is not a string, or a number is NaN or infinite.
+
+    Examples
+    --------
+    >>> space = Space(["tea", "milk", "nail"], [[1.0, 0.2], [0.9, 0.4], [0.0, 1.0]])
+    >>> space["milk"]
+    array([0.9, 0.4], dtype=float32)
+    >>> space.ask("tea", k=1).labels
+    array(['milk'], dtype=object)
+    """
+
+    __slots__ = ("_columns", "_index", "_labels", "_names", "_norms", "_recipe", "_vectors")
+
+    def __init__(
+        self,
+        labels: Iterable[str],
+        vectors: Any,
+        *,
+        columns: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = list(labels)
+        array = as_vectors("vectors", vectors)
+        if len(names) != len(array):
+            raise ShapeError(f"labels and vectors must agree on n; got {len(names)} labels and vectors {array.shape}")
+        if not names:
+            raise ShapeError("a space needs at least one row; got none")
+        self._fill(Parts(names, array, dict(columns or {}), dict(recipe or {})))
+        self._check_labels()
+        self._check_columns()
+
+    def _fill(self, parts: Parts) -> None:
+        self._names: list[str] = parts.labels
+        self._vectors = parts.vectors.view()
+        self._vectors.flags.writeable = False
+        self._columns = {name: np.asarray(column).view() for name, column in parts.columns.items()}
+        for column in self._columns.values():
+            column.flags.writeable = False
+        self._recipe = {"firth": firth.__version__, **parts.recipe}
+        self._labels: np.ndarray | None = None
+        self._index: dict[str, int] | None = None
+        self._norms: np.ndarray | None = None
+
+    def _check_labels(self) -> None:
+        for row, label in enumerate(self._names):
+            if not isinstance(label, str):
+                raise ArgumentError(f"labels must be strings; row {row} is {label!r}; use str() on them")
+        if len(self.index) < len(self._names):
+            seen: dict[str, int] = {}
+            for row, label in enumerate(self._names):
+                if label in seen:
+                    raise ArgumentError(f"labels must be distinct; {label!r} stands in rows {seen[label]} and {row}")
+                seen[label] = row
+
+    def _check_columns(self) -> None:
+        for name, column in self._columns.items():
+            if name in ("label", "vector"):
+                raise ArgumentError(f"a column cannot be called {name!r}; choose another name")
+            if column.shape != (len(self),):
+                raise ShapeError(
+                    f"column {name!r} must have one value for each of the {len(self)} labels; got {column.shape}"
+                )
+
+    # What it holds
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The n labels, an array of strings."""
+        if self._labels is None:
+            self._labels = np.array(self._names, dtype=object)
+            self._labels.flags.writeable = False
+        return self._labels
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The vectors, (n, d) float32, read-only; for a file a view of the memory map."""
+        return self._vectors
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The other columns by name, (n,) each, read-only."""
+        return MappingProxyType(self._columns)
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """How the space was made."""
+        return MappingProxyType(self._recipe)
+
+    @property
+    def index(self) -> Mapping[str, int]:
+        """Row of each label."""
+        if self._index is None:
+            self._index = dict(zip(self._names, range(len(self._names)), strict=True))
+        return self._index
+
+    @property
+    def norms(self) -> np.ndarray:
+        """Euclidean norm of each vector, (n,) float64."""
+        if self._norms is None:
+            self._norms = key_norms(self._vectors)
+            self._norms.flags.writeable = False
+        return self._norms
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, label: object) -> bool:
+        return label in self.index
+
+    def __getitem__(self, label: str | Sequence[str]) -> np.ndarray:  # type: ignore[override]
+        """Return the vector of a label (d,), or of several (q, d)."""
+        if isinstance(label, str):
+            return self._vectors[self.rows([label])[0]]
+        return self._vectors[self.rows(label)]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        some = ", ".join(self._names[:3]) + (", ..." if len(self) > 3 else "")
+        method = f" by {self._recipe['method']}" if "method" in self._recipe else ""
+        return f"<Space: {len(self):,} labels x {self._vectors.shape[1]} dimensions{method} ({some})>"
+
+    def rows(self, labels: Iterable[str]) -> np.ndarray:
+        """Rows of labels, (q,) int64; LabelError, with what is near, if one is not in the space."""
+        index = self.index
+        try:
+            return np.array([index[label] for label in labels], dtype=np.int64)
+        except KeyError as error:
+            raise LabelError(self._missing(error.args[0])) from None
+
+    def take(self, rows: Any) -> Space:
+        """A space of these rows (row numbers or a boolean mask), columns and recipe with it."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        names = [self._names[row] for row in rows.tolist()]
+        columns = {name: column[rows] for name, column in self._columns.items()}
+        return Space(names, self._vectors[rows], columns=columns, recipe=self._recipe)
+
+    def most_frequent(self, n: int) -> np.ndarray:
+        """Rows of the n labels with the largest `count`, largest first; without that column the first n rows."""
+        n = min(check_int("n", n, 1), len(self))
+        count = self._columns.get("count")
+        if count is None or count.dtype.kind not in "iuf":
+            return np.arange(n)
+        return np.argsort(-count.astype(np.float64), kind="stable")[:n]
+
+    # What it answers
+
+    def vector(self, expression: str | Terms, *, metric: Metric = "cosine") -> np.ndarray:
+        """The vector (d,) float64 that an expression stands for.
+
+        With the metric "cosine" a label stands for its vector at length 1, as in 3CosAdd (Levy and Goldberg 2014), so that
+        frequent words do not weigh more; with the others for the vector as it is.
+        """
+        terms = parse(expression) if isinstance(expression, str) else expression
+        rows = self._term_rows(terms)
+        weights = np.array(list(terms.weights.values()))
+        if metric == "cosine":
+            norms = self.norms[rows]
+            weights = np.divide(weights, norms, out=np.zeros_like(weights), where=norms > 0)
+        return weights @ self._vectors[rows].astype(np.float64)
+
+    def ask(
+        self,
+        expression: str,
+        k: int = 10,
+        *,
+        metric: Metric = "cosine",
+        include_question: bool = False,
+        exclude: Iterable[str] = (),
+    ) -> Hits:
+        """Find the k labels whose vectors score highest with an expression such as 'king - man + woman'.
+
+        Exact, as `firth.top_k` is; 2 n d operations.
+
+        Parameters
+        ----------
+        expression
+            Labels with + - * / and numbers; see `firth.expression`.
+        k
+            How many to return; fewer where the space has no more.
+        metric
+            "cosine", "dot", "scaled" (dot / sqrt(d)) or "euclidean" (scores are minus the distance).
+        include_question
+            Let the labels of the expression be answers too.
+        exclude
+            Further labels that may not be answers.
+
+        Raises
+        ------
+        ExpressionError
+            If the expression cannot be read.
+        LabelError
+            If a label is not in the space; the message names near ones.
+
+        Examples
+        --------
+        >>> space = Space(["man", "woman", "king", "queen"], [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1]])
+        >>> space.ask("king - man + woman", k=1).labels[0]
+        'queen'
+        """
+        check_choice("metric", metric, METRICS)
+        terms = parse(expression)
+        left_out = set(self.rows(exclude).tolist())
+        if not include_question:
+            left_out |= set(self._term_rows(terms).tolist())
+        k = min(check_int("k", k, 1), len(self) - len(left_out))
+        if k == 0:
+            raise ArgumentError(
+                f"nothing is left to answer with: all {len(self)} labels are in the question or excluded"
+            )
+        found = self._nearest(self.vector(terms, metric=metric)[None], min(k + len(left_out), len(self)), metric)
+        kept = [place for place, row in enumerate(found.rows[0].tolist()) if row not in left_out][:k]
+        return Hits(found.labels[0, kept], found.scores[0, kept], found.rows[0, kept])
+
+    def nearest(self, queries: Any, k: int = 10, *, metric: Metric = "cosine") -> Hits:
+        """Find the k labels nearest to each query. Exact, as `firth.top_k` is; 2 q n d operations.
+
+        Parameters
+        ----------
+        queries
+            A label, a list of labels, or vectors (d,) or (q, d). A label finds itself first: `ask` leaves it out.
+        k
+            How many to return, 1 <= k <= n.
+        metric
+            As in `ask`.
+
+        Raises
+        ------
+        LabelError, ShapeError, ArgumentError
+            If a label is not in the space, the width is not the space's, or k is out of range.
+        """
+        check_choice("metric", metric, METRICS)
+        if isinstance(queries, str) or (isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str)):
+            queries = self[queries]
+        given = np.asarray(queries)
+        block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
+        if block.shape[1] != self._vectors.shape[1]:
+            raise ShapeError(f"queries and the space must agree on d; got {given.shape} and {self._vectors.shape}")
+        found = self._nearest(block, check_int("k", k, 1, len(self), meaning="the number of labels"), metric)
+        return Hits(found.labels[0], found.scores[0], found.rows[0]) if given.ndim == 1 else found
+
+    def _nearest(self, queries: np.ndarray, k: int, metric: Metric) -> Hits:
+        scores, rows = drain(_search(queries, self._vectors, k, metric, self.norms))
+        # Labels of the answers alone: an array of all of them is not needed to answer one question.
+        labels = np.array([self._names[row] for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
+        return Hits(labels, scores, rows)
+
+    def map(self, method: str = "umap", **options: Any) -> Map:
+        """Draw the space in two or three dimensions: see `firth.map_space`, whose options these are."""
+        from firth.maps import map_space
+
+        return map_space(self, method, **options)
+
+    def judge(self, path: str | Path, *, restrict: int = 30_000) -> AnalogyReport | SimilarityReport:
+        """Measure the space on a set of analogies or similarities: see `firth.judge`."""
+        from firth.judge import judge
+
+        return judge(self, path, restrict=restrict)
+
+    # Its file
+
+    @classmethod
+    def open(cls, path: str | Path) -> Space:
+        """Open a .space file by memory map, or read any other format that `firth convert` knows.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is foreign, cut short, damaged, or holds what a space refuses.
+        """
+        from firth.formats.arrow import MAGIC, read_arrow
+
+        with open(path, "rb") as file:
+            head = file.read(len(MAGIC))
+        if head != MAGIC and not str(path).endswith(".space"):
+            from firth.formats import read
+
+            parts, checked = read(path), False
+        else:
+            parts, checked = read_arrow(path)
+        if not checked:
+            try:
+                return cls(parts.labels, parts.vectors, columns=parts.columns, recipe=parts.recipe)
+            except (ShapeError, ArgumentError) as error:
+                raise FileFormatError(f"{path}: {error}") from None
+        space = cls.__new__(cls)
+        space._fill(parts)
+        return space
+
+    def save(self, path: str | Path) -> None:
+        """Write the space as one Arrow IPC file, whole or not at all: an interrupted save leaves an older file as it was.
+
+        Raises
+        ------
+        OSError
+            If the folder is missing, full or may not be written to.
+        """
+        from firth.formats.arrow import write_arrow
+
+        write_arrow(self.parts, path)
+
+    @property
+    def parts(self) -> Parts:
+        """What a writer of files takes."""
+        return Parts(self._names, self._vectors, self._columns, self._recipe)
+
+    # Errors
+
+    def _term_rows(self, terms: Terms) -> np.ndarray:
+        """Rows of an expression's labels; an error marks the place."""
+        for label in terms.weights:
+            if label not in self.index:
+                start, end = terms.places[label]
+                note = self._missing(label)
+                around = self._hyphenated(terms.text, start, end)
+                if around:
+                    note = f'{label!r} is not in the space, but {around!r} is: quote it: "{around}"'
+                raise LabelError(f"{note}\n{mark(terms.text, start, end)}")
+        return self.rows(terms.weights)
+
+    def _hyphenated(self, text: str, start: int, end: int) -> str | None:
+        """The label with operators in it, such as well-known, that surrounds a place in an expression."""
+        while start > 0 and not text[start - 1].isspace():
+            start -= 1
+        while end < len(text) and not text[end].isspace():
+            end += 1
+        return text[start:end] if text[start:end] in self.index else None
+
+    def _missing(self, label: object) -> str:
+        near = self._near(label) if isinstance(label, str) else []
+        return f"{label!r} is not in the space" + (f": did you mean {', '.join(map(repr, near))}?" if near else "")
+
+    def _near(self, label: str) -> list[str]:
+        """Labels that differ in case, or by one or two edits (Norvig 2007), the most frequent first."""
+        index = self.index
+        cases = dict.fromkeys([label.lower(), label.capitalize(), label.upper(), label.title()])
+        found = [case for case in cases if case in index]
+        letters = "".join(dict.fromkeys("abcdefghijklmnopqrstuvwxyz0123456789'-_" + label))
+        once = _edits(label, letters)
+        found += sorted((index.keys() & once) - set(found), key=index.__getitem__)
+        if not found and 3 < len(label) < 25:
+            twice = (edit for first in once for edit in _edits(first, letters) if edit in index)
+            found = sorted(set(twice), key=index.__getitem__)
+        return found[:SUGGESTIONS]
+
+
+def _edits(word: str, letters: str) -> set[str]:
+    """All strings one deletion, transposition, replacement or insertion away."""
+    splits = [(word[:i], word[i:]) for i in range(len(word) + 1)]
+    return {
+        *(a + b[1:] for a, b in splits if b),
+        *(a + b[1] + b[0] + b[2:] for a, b in splits if len(b) > 1),
+        *(a + c + b[1:] for a, b in splits if b for c in letters),
+        *(a + c + b for a, b in splits for c in letters),
+    }

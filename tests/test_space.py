@@ -1,0 +1,181 @@
+"""firth.Space."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import firth
+from firth._check import ArgumentError, ExpressionError, FileFormatError, LabelError, ShapeError
+from firth.space import Space
+
+
+@pytest.fixture
+def family():
+    vectors = [[1, 0, 0, 0.1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0.1], [0, 0, 0, 1], [0, 0, 0, 0]]
+    labels = ["man", "woman", "king", "queen", "well-known", "nothing"]
+    return Space(labels, vectors, columns={"count": [5, 4, 9, 2, 3, 1]}, recipe={"method": "hand"})
+
+
+def test_it_is_a_read_only_mapping(family):
+    assert len(family) == 6
+    assert "king" in family
+    assert "kong" not in family
+    assert list(family)[:2] == ["man", "woman"]
+    np.testing.assert_array_equal(family["king"], [1, 0, 1, 0])
+    np.testing.assert_array_equal(family[["king", "man"]], family.vectors[[2, 0]])
+    assert dict(family.items()).keys() == set(family.labels)
+    for array in (family.vectors, family.labels, family.columns["count"], family["king"], family.norms):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(TypeError):
+        family.columns["x"] = 1
+    assert repr(family) == "<Space: 6 labels x 4 dimensions by hand (man, woman, king, ...)>"
+
+
+def test_ask_leaves_out_the_question(family):
+    hits = family.ask("king - man + woman", k=1)
+    assert hits.labels.tolist() == ["queen"]
+    assert family.ask("king", k=1, include_question=True).labels.tolist() == ["king"]
+    assert "queen" not in family.ask("king - man + woman", exclude=["queen"]).labels
+    assert len(family.ask("king", k=100).labels) == 5
+    assert family.rows(hits.labels).tolist() == hits.rows.tolist()
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine", "scaled", "euclidean"])
+def test_ask_is_top_k_of_the_expression(family, metric):
+    hits = family.ask("2*king - man", k=6, metric=metric, include_question=True)
+    unit = family.vectors / np.where(family.norms, family.norms, 1)[:, None] if metric == "cosine" else family.vectors
+    found = firth.top_k(2 * unit[2].astype(float) - unit[0], family.vectors, 6, metric=metric)
+    np.testing.assert_array_equal(hits.rows, found.rows)
+    np.testing.assert_allclose(hits.scores, found.scores, rtol=1e-6, atol=1e-6)  # unit vectors above are float32
+
+
+def test_nearest_takes_labels_and_vectors(family):
+    assert family.nearest("king", 1).labels.tolist() == ["king"]
+    assert family.nearest(["king", "man"], 2).labels.shape == (2, 2)
+    np.testing.assert_array_equal(
+        family.nearest(family.vectors, 3).rows, firth.top_k(family.vectors, family.vectors, 3, metric="cosine").rows
+    )
+    with pytest.raises(ShapeError, match="agree on d"):
+        family.nearest([1.0, 2.0])
+    with pytest.raises(ArgumentError, match="k must be in 1..6"):
+        family.nearest("king", 7)
+
+
+def test_cosine_with_nothing_is_zero(family):
+    assert family.ask("nothing", k=5).scores.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "message"),
+    [
+        ("kng - man", LabelError, r"'kng' is not in the space: did you mean 'king'\?\n  kng - man\n  \^\^\^"),
+        ("King", LabelError, "did you mean 'king'"),
+        ("qeen", LabelError, "did you mean 'queen'"),
+        ("qween", LabelError, "did you mean 'queen'"),
+        ("xyzzy", LabelError, r"'xyzzy' is not in the space\n"),
+        ("man - well-known", LabelError, 'well-known.* is: quote it: "well-known"'),
+        ("king -", ExpressionError, "expected"),
+    ],
+)
+def test_wrong_words_are_shown_with_what_is_near(family, question, error, message):
+    with pytest.raises(error, match=message):
+        family.ask(question)
+    if error is LabelError:
+        with pytest.raises(KeyError):
+            family.ask(question)
+
+
+def test_everything_excluded_is_an_error(family):
+    with pytest.raises(ArgumentError, match="nothing is left"):
+        family.ask("king", exclude=list(family))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((["a", "b", "a"], np.ones((3, 2))), ArgumentError, "'a' stands in rows 0 and 2"),
+        ((["a", 1], np.ones((2, 2))), ArgumentError, "row 1 is 1"),
+        ((["a"], np.ones((2, 2))), ShapeError, "1 labels and vectors"),
+        (([], np.ones((0, 2))), ShapeError, "at least one row"),
+        ((["a"], [[1.0, np.nan]]), ArgumentError, "row 0, dimension 1 is nan"),
+        ((["a"], [[1.0, np.inf]]), ArgumentError, "must be finite"),
+        ((["a"], [1.0]), ShapeError, r"shape \(n, d\)"),
+        ((["a"], np.ones((1, 0))), ShapeError, "d at least 1"),
+    ],
+)
+def test_a_space_refuses_what_it_cannot_hold(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Space(*arguments)
+
+
+def test_columns_must_fit():
+    with pytest.raises(ShapeError, match="column 'count' must have one value"):
+        Space(["a"], [[1.0]], columns={"count": [1, 2]})
+    with pytest.raises(ArgumentError, match="cannot be called 'label'"):
+        Space(["a"], [[1.0]], columns={"label": [1]})
+
+
+def test_rows_can_be_taken_by_frequency(family):
+    rows = family.most_frequent(3)
+    assert family.labels[rows].tolist() == ["king", "man", "woman"]
+    part = family.take(rows)
+    assert part.columns["count"].tolist() == [9, 5, 4]
+    assert part.recipe == family.recipe
+    assert family.take(family.columns["count"] > 4).labels.tolist() == ["man", "king"]
+    assert Space(["a", "b"], [[1.0], [2.0]]).most_frequent(9).tolist() == [0, 1]
+
+
+def test_saved_and_opened_it_is_the_same(family, tmp_path):
+    path = tmp_path / "family.space"
+    family.save(path)
+    family.save(path)  # over an older one
+    opened = Space.open(path)
+    assert opened.labels.tolist() == family.labels.tolist()
+    np.testing.assert_array_equal(opened.vectors, family.vectors)
+    assert opened.columns["count"].tolist() == family.columns["count"].tolist()
+    assert opened.recipe == family.recipe
+    assert opened.recipe["firth"] == firth.__version__
+    assert not opened.vectors.flags.owndata
+    assert opened.ask("king - man + woman", k=1).labels[0] == "queen"
+    assert os.listdir(tmp_path) == ["family.space"]
+
+
+def test_a_missing_folder_is_named(family, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        family.save(tmp_path / "no" / "x.space")
+    with pytest.raises(FileNotFoundError):
+        Space.open(tmp_path / "no.space")
+    (tmp_path / "foreign.space").write_text("hello")
+    with pytest.raises(FileFormatError, match=r"foreign\.space: not a \.space file"):
+        Space.open(tmp_path / "foreign.space")
+
+
+@pytest.mark.slow
+def test_a_save_that_is_killed_leaves_the_old_file(family, tmp_path):
+    path = tmp_path / "family.space"
+    family.save(path)
+    before = path.read_bytes()
+    code = (
+        "import numpy as np, firth, sys\n"
+        "space = firth.Space(map(str, range(200_000)), np.ones((200_000, 200), np.float32))\n"
+        "print('ready', flush=True)\n"
+        f"while True: space.save({str(path)!r} + '.big'); space.take(range(9)).save({str(path)!r} + '.small')\n"
+    )
+    for delay in (0.0, 0.05, 0.15):
+        child = subprocess.Popen([sys.executable, "-c", code.replace("+ '.big'", "")], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(delay)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        assert path.read_bytes() == before or len(Space.open(path)) == 200_000
+        family.save(path)
