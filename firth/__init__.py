@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
+    "Map": "firth.maps",
+    "map_space": "firth.maps",
     "Hits": "firth.space",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",

@@ -1,0 +1,83 @@
+"""What the colours of a map mean."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from firth._check import ArgumentError
+from firth.maps.reduce import maps_extra
+
+if TYPE_CHECKING:
+    from firth.space import Space
+
+# Paul Tol's "muted" scheme, safe for the colour-blind (Technical Note SRON/EPS/TN/09-002, issue 3.2), the pale ones a
+# little darker, so that words in them can be read on white.
+PALETTE = ("#332288", "#CC6677", "#117733", "#2A9BC7", "#AA4499", "#8C8C22", "#882255", "#2F8F80", "#B5892B")
+GREY = "#8A8F98"  # of whatever has no colour of its own
+CLUSTERS = 8
+CATEGORIES = len(PALETTE)  # more distinct values than this, and the rest are grey
+LOG_FROM = 100  # positive numbers that differ by more than this factor are shown by their logarithm
+NAMED_BY = 3  # labels that name a cluster
+
+
+@dataclass(frozen=True, eq=False)
+class Colours:
+    """Categories: `values` number the `names`, -1 for none of them. Or numbers along a scale, by their logarithm if `log`."""
+
+    kind: Literal["category", "number"]
+    title: str
+    values: np.ndarray
+    names: tuple[str, ...] = ()
+    log: bool = False
+
+
+def column_colours(space: Space, column: str, rows: np.ndarray) -> Colours:
+    """Colours by a column: numbers on a scale; strings, truths and few whole numbers as categories, frequent ones first."""
+    if column not in space.columns:
+        raise ArgumentError(
+            f"colour must be one of the columns, {', '.join(space.columns) or 'of which there are none'}; got {column!r}"
+        )
+    values = space.columns[column][rows]
+    if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) > CATEGORIES):
+        numbers = values.astype(np.float64)
+        numbers[~np.isfinite(numbers)] = np.nan
+        low, high = number_range(numbers)
+        return Colours("number", column, numbers, log=low > 0 and high / low > LOG_FROM)
+    kinds, which, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:CATEGORIES]
+    number = np.full(len(kinds), -1)
+    number[order] = np.arange(len(order))
+    return Colours("category", column, number[which], tuple(kinds[order].tolist()))
+
+
+def number_range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest of the finite values."""
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+
+
+def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colours:
+    """Clusters in the full space (k-means), each named by the labels nearest to its centre."""
+    with maps_extra():
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+    count = min(CLUSTERS, len(np.unique(vectors, axis=0)), max(1, len(labels) // 10))
+    model = KMeans(count, n_init=1, max_iter=50, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # clusters that coincide are no one's concern
+        which = model.fit_predict(vectors)
+    order = np.argsort(-np.bincount(which, minlength=count), kind="stable")
+    names = []
+    for cluster in order:
+        members = np.flatnonzero(which == cluster)
+        # Frequent labels speak for a cluster better than rare ones that happen to lie at its centre.
+        members = members[: max(NAMED_BY, len(members) // 4)]
+        apart = ((vectors[members] - model.cluster_centers_[cluster]) ** 2).sum(axis=1)
+        names.append(", ".join(labels[member] for member in members[np.argsort(apart, kind="stable")[:NAMED_BY]]))
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(count)
+    return Colours("category", "clusters in the full space", place[which], tuple(names))

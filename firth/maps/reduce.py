@@ -1,0 +1,177 @@
+"""From many dimensions to two or three: PCA, t-SNE and UMAP by well-kept libraries, given our exact neighbours.
+
+Each is a generator of steps that returns the points, (n, dims) float32, and what the method tells of itself. One day
+firth's own core will stand behind the same functions.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from firth._check import MissingExtraError
+from firth.search import Metric, TopK, neighbors_steps
+
+HEARTBEAT_S = 0.1  # a step is yielded so often while a library works
+EXAGGERATED, PLAIN, STRIDE = 250, 500, 50  # t-SNE's iterations (openTSNE's defaults), and how many make a step
+
+
+class Progress(NamedTuple):
+    """What is being done, and how far it is; total 0 where nobody can tell."""
+
+    stage: str
+    done: int
+    total: int
+
+
+Reduced = Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]
+
+
+@contextmanager
+def maps_extra() -> Iterator[None]:
+    """Import libraries without their warnings; a missing one is an error that says what to install."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # umap-learn's, that it found no TensorFlow
+            yield
+    except ImportError as error:
+        raise MissingExtraError(f"maps need {error.name}: pip install 'firth[maps]'") from error
+
+
+def distances(scores: np.ndarray, metric: Metric) -> np.ndarray:
+    """Distances, smaller is nearer, from scores as `firth.search` gives them."""
+    if metric == "euclidean":
+        return -scores
+    # Half the squared distance of unit vectors; for dot products the gap to the best score.
+    return np.maximum(1 - scores, 0) if metric == "cosine" else scores.max() - scores
+
+
+def nearest(vectors: np.ndarray, k: int, metric: Metric) -> Generator[Progress, None, TopK]:
+    """The exact neighbour graph, step by step."""
+    steps = neighbors_steps(vectors, k, metric=metric)
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield Progress("neighbours", done, len(vectors))
+
+
+def pca(vectors: np.ndarray, dims: int) -> Reduced:
+    """Principal components; tells the share of the variance that each explains."""
+    with maps_extra():
+        from sklearn.decomposition import PCA
+    yield Progress("PCA", 0, 1)
+    few = min(dims, *vectors.shape)
+    model = PCA(few, svd_solver="auto", random_state=0)
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    if not centred.any():  # all vectors are equal: no direction has any variance
+        return np.zeros((len(vectors), dims), np.float32), {"variance_explained": [0.0] * dims}
+    points = model.fit_transform(centred)
+    # Signs are arbitrary: the largest weight of each component is made positive.
+    signs = np.sign(model.components_[np.arange(few), np.abs(model.components_).argmax(axis=1)])
+    points = np.pad(points * signs, ((0, 0), (0, dims - few)))
+    explained = [*model.explained_variance_ratio_.tolist(), *[0.0] * (dims - few)]
+    yield Progress("PCA", 1, 1)
+    return points.astype(np.float32), {"variance_explained": explained}
+
+
+def umap(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, min_dist: float, seed: int) -> Reduced:
+    """UMAP (McInnes, Healy and Melville 2018) by umap-learn, from our neighbours and a PCA start."""
+    with maps_extra():
+        import umap as library
+    start = yield from _start(vectors, dims, seed)
+    n, k = graph.rows.shape
+    # umap-learn counts a point among its own neighbours.
+    rows = np.hstack([np.arange(n)[:, None], graph.rows]).astype(np.int32)
+    apart = np.hstack([np.zeros((n, 1)), distances(graph.scores, metric)]).astype(np.float32)
+    model = library.UMAP(
+        n_components=dims,
+        n_neighbors=k + 1,
+        min_dist=min_dist,
+        init=start * 10,  # type: ignore[arg-type]
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=(rows, apart, None),
+        low_memory=True,
+    )
+    points = yield from _beside("UMAP", lambda: model.fit_transform(vectors))
+    return np.asarray(points, dtype=np.float32), {}
+
+
+def tsne(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, perplexity: float, seed: int) -> Reduced:
+    """t-SNE (van der Maaten and Hinton 2008) from our neighbours and a PCA start: openTSNE, in 3-d scikit-learn."""
+    with maps_extra():
+        import openTSNE
+        from openTSNE.affinity import PerplexityBasedNN
+        from openTSNE.nearest_neighbors import PrecomputedNeighbors
+    start = (yield from _start(vectors, dims, seed)) * 1e-4  # small, so that the start only orients the map
+    apart = distances(graph.scores, metric)
+    if dims != 2:  # openTSNE draws at most two
+        return (yield from _tsne_3d(graph, apart, dims, perplexity, seed, start))
+    affinities = PerplexityBasedNN(
+        perplexity=perplexity, knn_index=PrecomputedNeighbors(graph.rows.astype(np.int64), apart), n_jobs=-1
+    )
+    method = "bh" if len(vectors) < 3000 else "fft"  # interpolation pays from a few thousand points on
+    embedding = openTSNE.TSNEEmbedding(start, affinities, negative_gradient_method=method, n_jobs=-1, random_state=seed)
+    done, total = 0, EXAGGERATED + PLAIN
+    for iterations, exaggeration, momentum in ((EXAGGERATED, 12, 0.5), (PLAIN, 1, 0.8)):
+        for _ in range(iterations // STRIDE):
+            embedding = embedding.optimize(n_iter=STRIDE, exaggeration=exaggeration, momentum=momentum)
+            done += STRIDE
+            yield Progress("t-SNE", done, total)
+    return np.asarray(embedding, dtype=np.float32), {"kl_divergence": float(embedding.kl_divergence)}
+
+
+def _tsne_3d(graph: TopK, apart: np.ndarray, dims: int, perplexity: float, seed: int, start: np.ndarray) -> Reduced:
+    from scipy.sparse import csr_matrix
+    from sklearn.manifold import TSNE
+
+    n = len(graph.rows)
+    # scikit-learn counts a point among its own neighbours.
+    rows = np.hstack([np.arange(n)[:, None], graph.rows])
+    apart = np.hstack([np.zeros((n, 1)), apart])
+    sparse = csr_matrix((apart.ravel(), rows.ravel(), np.arange(0, rows.size + 1, rows.shape[1])), shape=(n, n))
+    sparse.sort_indices()
+    model = TSNE(dims, perplexity=perplexity, metric="precomputed", init=start, random_state=seed, n_jobs=-1)  # type: ignore[arg-type]
+    points = yield from _beside("t-SNE", lambda: model.fit_transform(sparse))
+    return np.asarray(points, dtype=np.float32), {"kl_divergence": float(model.kl_divergence_)}
+
+
+def _start(vectors: np.ndarray, dims: int, seed: int) -> Generator[Progress, None, np.ndarray]:
+    """PCA with a standard deviation of 1 along the first axis, and a little noise to part points that coincide."""
+    points, _ = yield from pca(vectors, dims)
+    spread = float(points[:, 0].std())
+    noise = np.random.default_rng(seed).standard_normal(points.shape) * 1e-3
+    return (points / spread if spread > 0 else points) + noise.astype(np.float32)
+
+
+def _beside(stage: str, work: Any) -> Generator[Progress, None, Any]:
+    """Run work that cannot be cut into steps in a thread, and yield meanwhile."""
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with warnings.catch_warnings():
+                # Of umap-learn: that new points cannot be placed, that a seed means one thread, that parts of the graph
+                # are not connected. None of them is news to us.
+                warnings.simplefilter("ignore")
+                result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    # A daemon, so that Ctrl-C ends the program without waiting for it.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(HEARTBEAT_S)
+        yield Progress(stage, 0, 0)
+    if failure:
+        raise failure[0]
+    return result[0]

@@ -1,0 +1,237 @@
+"""firth.maps: reduce, judge and draw."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import firth
+from firth._check import ArgumentError, LabelError
+from firth.maps import map_space, map_space_steps
+from firth.maps.colours import column_colours
+from firth.maps.labels import place
+from firth.maps.quality import trustworthiness
+from firth.search import METRICS
+from firth.space import Space
+
+NASTY = "</script><img src=x onerror=alert(1)>"
+
+
+def clusters(n=120, d=12, seed=0):
+    """Three clusters, far apart."""
+    rng = np.random.default_rng(seed)
+    which = np.arange(n) % 3
+    vectors = np.eye(3, d)[which] * 4 + rng.standard_normal((n, d)) * 0.3
+    labels = [NASTY, "a_b^c $x$", "漢字", *(f"w{i}" for i in range(n - 3))]
+    columns = {"count": np.arange(n, 0, -1), "kind": np.array(["x", "y", "z"])[which], "weight": rng.random(n)}
+    return Space(labels, vectors, columns=columns, recipe={"corpus": {"sources": ["a.txt", "b.txt"]}}), which
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return map_space(clusters()[0], "pca")
+
+
+def check_clusters(points, which):
+    """Points of a cluster lie nearer to its centre than to others'."""
+    centres = np.stack([points[which == c].mean(axis=0) for c in range(3)])
+    apart = ((points[:, None] - centres[None]) ** 2).sum(-1)
+    assert (apart.argmin(axis=1) == which).mean() > 0.95
+
+
+@pytest.mark.parametrize(("method", "dims"), [("pca", 2), ("pca", 3), ("tsne", 2), ("tsne", 3)])
+def test_clusters_stay_clusters(method, dims):
+    space, which = clusters()
+    found = map_space(space, method, dims=dims)
+    assert found.points.shape == (120, dims)
+    assert found.points.dtype == np.float32
+    check_clusters(found.points, which)
+    assert found.quality["trustworthiness"] > 0.75
+    np.testing.assert_array_equal(found.points, map_space(space, method, dims=dims).points)
+
+
+@pytest.mark.slow
+def test_umap_keeps_clusters_and_tells_its_steps():
+    space, which = clusters()
+    stages = []
+    steps = map_space_steps(space, "umap", n_neighbors=10)
+    while True:
+        try:
+            stages.append(next(steps).stage)
+        except StopIteration as end:
+            found = end.value
+            break
+    check_clusters(found.points, which)
+    assert list(dict.fromkeys(stages)) == ["neighbours", "PCA", "UMAP", "trustworthiness", "clusters"]
+    np.testing.assert_array_equal(found.points, map_space(space, "umap", n_neighbors=10).points)
+
+
+@pytest.mark.oracle
+def test_pca_is_that_of_the_covariance():
+    space, _ = clusters()
+    found = map_space(space, "pca", metric="dot")
+    vectors = space.vectors.astype(np.float64)
+    values, axes = np.linalg.eigh(np.cov(vectors.T))
+    assert found.quality["variance_explained"] == pytest.approx((values[::-1][:2] / values.sum()).tolist(), rel=1e-6)
+    projected = (vectors - vectors.mean(0)) @ axes[:, ::-1][:, :2]
+    np.testing.assert_allclose(np.abs(found.points), np.abs(projected), rtol=1e-4, atol=1e-4)  # points are float32
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_trustworthiness_is_scikit_learns(metric):
+    from sklearn.manifold import trustworthiness as oracle
+
+    rng = np.random.default_rng(1)
+    vectors, points = rng.standard_normal((200, 9)), rng.standard_normal((200, 2))
+    expected = oracle(vectors, points, n_neighbors=15, metric=metric)
+    assert trustworthiness(vectors, points, metric=metric) == pytest.approx(expected, abs=1e-12)
+    # A sample of half the points: the mean of 100 of 200 terms of size below 1.
+    assert trustworthiness(vectors, points, metric=metric, sample=100) == pytest.approx(expected, abs=0.05)
+
+
+def test_trustworthiness_needs_enough_points():
+    assert trustworthiness(np.ones((30, 2)), np.ones((30, 2))) is None
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", ["few", "constant", "duplicates", "one dimension", "zeros"])
+def test_degenerate_spaces_give_finite_maps(method, case):
+    rng = np.random.default_rng(2)
+    vectors = {
+        "few": rng.standard_normal((4, 3)),
+        "constant": np.ones((40, 3)),
+        "duplicates": np.repeat(rng.standard_normal((5, 3)), 10, axis=0),
+        "one dimension": rng.standard_normal((40, 1)),
+        "zeros": np.zeros((40, 3)),
+    }[case]
+    found = map_space(Space(map(str, range(len(vectors))), vectors), method)
+    assert np.isfinite(found.points).all()
+
+
+def test_which_labels_are_drawn():
+    space, _ = clusters()
+    assert map_space(space, "pca", top=10).labels == space.labels[:10].tolist()
+    assert map_space(space, "pca", only=["w9", "w3", "w5", "w4"]).labels == ["w3", "w4", "w5", "w9"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(method="lda"), ArgumentError, "method must be one of umap, tsne, pca"),
+        (dict(dims=4), ArgumentError, "dims must be in 2..3; got 4"),
+        (dict(top=3), ArgumentError, "at least 4 points; got 3"),
+        (dict(top=0), ArgumentError, "top must be at least 1"),
+        (dict(only=["nobody"]), LabelError, "'nobody' is not in the space"),
+        (dict(only="nobody"), ArgumentError, "only must be labels"),
+        (dict(colour="nothing"), ArgumentError, "one of the columns, count, kind, weight; got 'nothing'"),
+        (dict(metric="x"), ArgumentError, "metric must be one of"),
+        (dict(n_neighbors=1), ArgumentError, "n_neighbors must be at least 2"),
+        (dict(min_dist=2), ArgumentError, "min_dist must be at least 0 and at most 1"),
+        (dict(perplexity=1), ArgumentError, "perplexity must be above 1"),
+    ],
+)
+def test_options_out_of_range_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        map_space(clusters()[0], **options)
+
+
+@pytest.mark.parametrize("colour", [None, "kind", "weight", "count"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_pictures_are_written(tmp_path, colour, dims):
+    found = map_space(clusters()[0], "pca", dims=dims, colour=colour)
+    for suffix, start in (
+        (".png", b"\x89PNG"),
+        (".svg", b"<?xml"),
+        (".html", b"<!doctype html>"),
+        (".csv", b"label,x,y"),
+    ):
+        path = tmp_path / f"a{suffix}"
+        found.save(path)
+        assert path.read_bytes().startswith(start)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.html", "a.png", "a.svg"]
+    svg = (tmp_path / "a.svg").read_text()
+    assert ">w3</text>" in svg  # words stay words
+    assert ", ".join(["The words of a.txt and 1 more"]) in svg
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["label", *"xyz"[:dims], "count", "kind", "weight"]
+    assert rows[1][0] == NASTY
+    assert len(rows) == 121
+
+
+def test_other_suffixes_are_refused(drawn, tmp_path):
+    with pytest.raises(ArgumentError, match=r"\.html, \.png, \.svg or \.csv; got .*a\.pdf"):
+        drawn.save(tmp_path / "a.pdf")
+
+
+def page_data(path):
+    text = path.read_text(encoding="utf-8")
+    return text, json.loads(re.search(r"const data = (\{.*\});\n", text)[1])
+
+
+def test_a_page_stands_alone_and_labels_are_harmless(drawn, tmp_path):
+    drawn.save(tmp_path / "a.html")
+    text, data = page_data(tmp_path / "a.html")
+    assert NASTY not in text
+    assert data["labels"][0] == NASTY
+    assert text.count("</script>") == 1
+    assert "http" not in text.replace("http-equiv", "")
+    assert "innerHTML" not in text
+
+
+def test_a_page_knows_the_neighbours_in_the_full_space(tmp_path):
+    import base64
+
+    space, _ = clusters()
+    found = map_space(space, "pca", top=30)
+    found.save(tmp_path / "a.html")
+    _, data = page_data(tmp_path / "a.html")
+    names = data["labels"] + data["strangers"]
+    near = np.frombuffer(base64.b64decode(data["neighbours"]), np.int32).reshape(30, 10)
+    for row in (0, 7, 29):
+        label = data["labels"][row]
+        expected = [name for name in space.nearest(label, 11).labels.tolist() if name != label]
+        assert [names[i] for i in near[row]] == expected
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300))
+@settings(max_examples=25)
+def test_no_label_lies_on_another_or_over_the_edge(seed, n):
+    rng = np.random.default_rng(seed)
+    points, sizes = rng.uniform(0, 500, (n, 2)), rng.uniform(5, 80, (n, 2))
+    placed = place(points, sizes, 500, 400)
+    boxes = [(x, y, x + sizes[label, 0], y + sizes[label, 1]) for label, x, y in placed]
+    for i, a in enumerate(boxes):
+        assert a[0] >= 0
+        assert a[1] >= 0
+        assert a[2] <= 500
+        assert a[3] <= 400
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_columns_become_colours():
+    space, which = clusters()
+    rows = np.arange(120)
+    kinds = column_colours(space, "kind", rows)
+    assert kinds.names == ("x", "y", "z")
+    np.testing.assert_array_equal(kinds.values, which)
+    assert column_colours(space, "count", rows).log
+    assert not column_colours(space, "weight", rows[1:]).log or space.columns["weight"].min() < 0.01
+
+
+def test_metrics_all_work():
+    for metric in METRICS:
+        assert np.isfinite(map_space(clusters()[0], "tsne", metric=metric, top=40).points).all()
+
+
+def test_a_space_draws_itself():
+    assert clusters()[0].map("pca", top=20).points.shape == (20, 2)
+    assert firth.map_space is map_space
