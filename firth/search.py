@@ -129,12 +129,7 @@ def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarr
 
 def key_norms(keys: np.ndarray) -> np.ndarray:
     """Euclidean norms in float64, each rounded a few times: (n,)."""
-    norms = np.empty(len(keys))
-    step = max(1, PAIR_NUMBERS // keys.shape[1])
-    for start in range(0, len(keys), step):
-        block = keys[start : start + step].astype(np.float64)
-        norms[start : start + step] = np.sqrt(np.einsum("ij,ij->i", block, block))
-    return norms
+    return np.sqrt(np.einsum("ij,ij->i", keys, keys, dtype=np.float64))
 
 
 def _search(

@@ -180,7 +180,25 @@ def _vectors(path: str, column: Any) -> np.ndarray:
         rest = int(np.any(np.diff(array.offsets.to_numpy()) != d))
     if rest or d == 0:
         raise FileFormatError(f"{path}: column 'vector' must hold lists of one length, at least 1")
-    return values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(len(array), d)
+    return _numbers(values).astype(np.float32, copy=False).reshape(len(array), d)
+
+
+def _column(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = column.type
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
+        return _numbers(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
+    if pa.types.is_boolean(kind) or str(kind) in ("string", "large_string", "string_view"):
+        return np.array(column.to_pylist())
+    return column.to_numpy()
+
+
+def _numbers(array: Any) -> np.ndarray:
+    """A view of an Arrow array of numbers. `to_numpy` does it too, but imports pandas first, which takes long."""
+    name = str(array.type)
+    kind = np.dtype({"halffloat": "float16", "float": "float32", "double": "float64"}.get(name, name))
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
 
 
 def _first_line(error: BaseException) -> str:
