@@ -95,9 +95,7 @@ def read_arrow(path: str | Path) -> tuple[Parts, bool]:
                 labels=_label_list(path, table.column("label")),
                 vectors=_vectors(path, table.column("vector")),
                 columns={
-                    name: table.column(name).to_numpy()
-                    for name in table.column_names
-                    if name not in ("label", "vector")
+                    name: _column(table.column(name)) for name in table.column_names if name not in ("label", "vector")
                 },
                 recipe=json.loads(metadata.get(b"firth.recipe", b"{}")),
             ),
