@@ -5,19 +5,25 @@ pub mod matrix;
 pub mod random;
 pub mod simd;
 pub mod skipgram;
+
 pub mod text;
+
+pub mod vectors;
 
 #[cfg(feature = "python")]
 mod door {
     use crate::simd::Level;
     use crate::skipgram;
+
     use crate::text::reader::{self, Ids, Settings};
     use crate::text::tokens::{Rules, Sentences, Tokens};
-    use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray2};
+    use crate::vectors;
+    use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
     use pyo3::buffer::PyBuffer;
     use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
     use pyo3::prelude::*;
-    use pyo3::types::PyDict;
+    use pyo3::pybacked::PyBackedStr;
+    use pyo3::types::{PyBytes, PyDict, PyList, PyString};
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
 
@@ -193,6 +199,69 @@ mod door {
         }
     }
 
+    /// Bytes and lines of a block of text up to the end of its last whole line.
+    #[pyfunction]
+    fn whole_lines(block: PyReadonlyArray1<'_, u8>, last: bool) -> PyResult<(usize, usize)> {
+        Ok(vectors::whole_lines(block.as_slice()?, last))
+    }
+
+    /// How many of a line's last fields are numbers.
+    #[pyfunction]
+    fn trailing_numbers(line: &[u8]) -> usize {
+        vectors::trailing_numbers(line)
+    }
+
+    /// Parse lines of `label number...` into `out`: the labels, or the row and message of the first fault.
+    #[pyfunction]
+    fn parse_text<'py>(
+        py: Python<'py>,
+        block: PyReadonlyArray1<'py, u8>,
+        strict: bool,
+        mut out: PyReadwriteArray2<'py, f32>,
+    ) -> PyResult<(Bound<'py, PyList>, Option<(usize, String)>)> {
+        let (block, width) = (block.as_slice()?, out.as_array().ncols());
+        let out = out.as_slice_mut()?;
+        match py.detach(|| vectors::parse_text(block, width, strict, out)) {
+            Ok(spans) => Ok((labels(py, block, &spans)?, None)),
+            Err(fault) => Ok((PyList::empty(py), Some((fault.row, fault.message)))),
+        }
+    }
+
+    /// Copy word2vec's binary rows into `out`: bytes used, labels, and the row and message of the first fault.
+    #[pyfunction]
+    #[allow(clippy::type_complexity)]
+    fn parse_binary<'py>(
+        py: Python<'py>,
+        block: PyReadonlyArray1<'py, u8>,
+        strict: bool,
+        mut out: PyReadwriteArray2<'py, f32>,
+    ) -> PyResult<(usize, Bound<'py, PyList>, Option<(usize, String)>)> {
+        let (block, width) = (block.as_slice()?, out.as_array().ncols());
+        let out = out.as_slice_mut()?;
+        match py.detach(|| vectors::parse_binary(block, width, strict, out)) {
+            Ok((used, spans)) => Ok((used, labels(py, block, &spans)?, None)),
+            Err(fault) => Ok((0, PyList::empty(py), Some((fault.row, fault.message)))),
+        }
+    }
+
+    fn labels<'py>(py: Python<'py>, block: &[u8], spans: &[vectors::Span]) -> PyResult<Bound<'py, PyList>> {
+        let text = |span: &vectors::Span| String::from_utf8_lossy(&block[span.clone()]); // checked before, if strict
+        PyList::new(py, spans.iter().map(|span| PyString::new(py, &text(span))))
+    }
+
+    /// Print rows as lines of `label number...`.
+    #[pyfunction]
+    fn format_text<'py>(
+        py: Python<'py>,
+        labels: Vec<PyBackedStr>,
+        rows: PyReadonlyArray2<'py, f32>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let width = rows.as_array().ncols();
+        let rows = rows.as_slice()?;
+        let text = py.detach(|| vectors::format_text(&labels, rows, width));
+        Ok(PyBytes::new(py, &text))
+    }
+
     #[pymodule]
     fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -200,6 +269,11 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_class::<SkipGram>()?;
         module.add_class::<TextReader>()?;
+        module.add_function(wrap_pyfunction!(whole_lines, module)?)?;
+        module.add_function(wrap_pyfunction!(trailing_numbers, module)?)?;
+        module.add_function(wrap_pyfunction!(parse_text, module)?)?;
+        module.add_function(wrap_pyfunction!(parse_binary, module)?)?;
+        module.add_function(wrap_pyfunction!(format_text, module)?)?;
         Ok(())
     }
 }
