@@ -1,0 +1,47 @@
+"""NumPy's .npy: the vectors alone, their labels in a text file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from firth._check import FileFormatError
+from firth.formats.atomic import atomic_write
+from firth.formats.checks import as_vectors, labels_beside, lost, one_line, read_labels, write_labels
+from firth.formats.parts import Parts
+
+MAGIC = b"\x93NUMPY"
+
+
+def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = None) -> Parts:
+    """Read a 2-d .npy and its labels, from x.labels.txt beside x.npy unless given. Never unpickles."""
+    try:
+        # By memory map: numpy then compares the promised shape with the size of the file before it asks for memory.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # numpy's header parser raises what Python's tokenizer and literal_eval do
+        raise FileFormatError(f"{path}: not a readable .npy file ({one_line(error)})") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise FileFormatError(f"{path}: one array expected, found an .npz archive; np.save one array")
+    vectors = as_vectors(path, array)
+    _check_size(path, array)
+    return Parts(read_labels(path, labels, len(vectors)), vectors, {}, {})
+
+
+def _check_size(path: str | Path, array: np.ndarray) -> None:
+    size, expected = Path(path).stat().st_size, getattr(array, "offset", 0) + array.nbytes
+    if size != expected:
+        raise FileFormatError(f"{path}: {expected:,} bytes expected for {array.shape} {array.dtype}, found {size:,}")
+
+
+def write_npy(parts: Parts, path: str | Path) -> list[str]:
+    """Write x.npy and x.labels.txt: the labels first, so that a new .npy never stands beside old ones."""
+    with atomic_write(labels_beside(path)) as temporary:
+        write_labels(parts.labels, temporary)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.ascontiguousarray(parts.vectors, dtype=np.float32), allow_pickle=False)
+    return lost(parts)
