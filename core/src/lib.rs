@@ -5,16 +5,13 @@ pub mod matrix;
 pub mod random;
 pub mod simd;
 pub mod skipgram;
-
 pub mod text;
-
 pub mod vectors;
 
 #[cfg(feature = "python")]
 mod door {
     use crate::simd::Level;
     use crate::skipgram;
-
     use crate::text::reader::{self, Ids, Settings};
     use crate::text::tokens::{Rules, Sentences, Tokens};
     use crate::vectors;
@@ -199,6 +196,9 @@ mod door {
         }
     }
 
+    /// Row and message of the first malformed row.
+    type Fault = Option<(usize, String)>;
+
     /// Bytes and lines of a block of text up to the end of its last whole line.
     #[pyfunction]
     fn whole_lines(block: PyReadonlyArray1<'_, u8>, last: bool) -> PyResult<(usize, usize)> {
@@ -218,7 +218,7 @@ mod door {
         block: PyReadonlyArray1<'py, u8>,
         strict: bool,
         mut out: PyReadwriteArray2<'py, f32>,
-    ) -> PyResult<(Bound<'py, PyList>, Option<(usize, String)>)> {
+    ) -> PyResult<(Bound<'py, PyList>, Fault)> {
         let (block, width) = (block.as_slice()?, out.as_array().ncols());
         let out = out.as_slice_mut()?;
         match py.detach(|| vectors::parse_text(block, width, strict, out)) {
@@ -229,13 +229,12 @@ mod door {
 
     /// Copy word2vec's binary rows into `out`: bytes used, labels, and the row and message of the first fault.
     #[pyfunction]
-    #[allow(clippy::type_complexity)]
     fn parse_binary<'py>(
         py: Python<'py>,
         block: PyReadonlyArray1<'py, u8>,
         strict: bool,
         mut out: PyReadwriteArray2<'py, f32>,
-    ) -> PyResult<(usize, Bound<'py, PyList>, Option<(usize, String)>)> {
+    ) -> PyResult<(usize, Bound<'py, PyList>, Fault)> {
         let (block, width) = (block.as_slice()?, out.as_array().ncols());
         let out = out.as_slice_mut()?;
         match py.detach(|| vectors::parse_binary(block, width, strict, out)) {

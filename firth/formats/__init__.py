@@ -168,6 +168,8 @@ def write(parts: Parts, path: str | Path, *, format: str | None = None) -> list[
     tea 1.0 0.0
     milk 0.0 1.0
     """
+    if str(path).lower().endswith(".gz"):
+        raise ArgumentError(f"{path}: files are not written gzipped; write {str(path)[:-3]} and run gzip on it")
     kind = check_choice("format", format, tuple(FORMATS)) if format is not None else _by_suffix(path)
     if kind is None:
         raise ArgumentError(f"{path}: no format has this suffix; use {_listed()}, or pass format=")

@@ -23,6 +23,11 @@ def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = No
     except OSError:
         raise
     except Exception as error:  # numpy's header parser raises what Python's tokenizer and literal_eval do
+        if "Python objects" in str(error):
+            raise FileFormatError(
+                f"{path}: the array holds Python objects, pickled, which firth never opens; save numbers:"
+                " np.save(path, array.astype('float32'))"
+            ) from None
         raise FileFormatError(f"{path}: not a readable .npy file ({one_line(error)})") from None
     if not isinstance(array, np.ndarray):
         array.close()

@@ -28,7 +28,7 @@ def read_word2vec(path: str | Path, *, errors: str = "strict") -> Parts:
     """Read word2vec text: a header of n and d, then n lines."""
     with Blocks(path) as blocks:
         blocks.more()
-        n, d = _header(blocks, bytes_per_number=2)
+        n, d = _header(blocks)
         return _read_text(blocks, d, n, 2, errors == "strict")
 
 
@@ -36,7 +36,8 @@ def read_glove(path: str | Path, *, errors: str = "strict") -> Parts:
     """Read GloVe text: lines without a header. A file cut short at the end of a line cannot be told from a whole one."""
     with Blocks(path) as blocks:
         blocks.more()
-        line = first_line(blocks.data)
+        while (line := first_line(blocks.data))[-1:] != b"\n" and not blocks.last:
+            blocks.more()
         if not line.strip():
             raise FileFormatError(f"{path}, line 1: a label and numbers expected, found an empty line")
         d = trailing_numbers(line)
@@ -53,17 +54,17 @@ def _read_text(blocks: Blocks, d: int, n: int | None, line: int, strict: bool) -
     whole = True
     while True:
         used, rows = _core.whole_lines(blocks.data, blocks.last)
-        if n is not None and table.rows + rows > n:
-            raise FileFormatError(
-                f"{path}, line {line + n}: the header promises {n:,} rows, but the file goes on; correct the header,"
-                " or pass format='glove' if the first line is a row"
-            )
         found, fault = _core.parse_text(blocks.data[:used], strict, table.room(rows))
         if fault is not None:
             row, message = fault
             raise FileFormatError(f"{path}, line {line + table.rows + row}: {message}")
         labels += found
         table.rows += rows
+        if n is not None and table.rows > n:
+            raise FileFormatError(
+                f"{path}, line {line + n}: the header promises {n:,} rows, but the file goes on; correct the header,"
+                " or pass format='glove' if the first line is a row"
+            )
         whole = not used or blocks.data[used - 1] == ord("\n")
         blocks.skip(used)
         if blocks.last:
@@ -90,7 +91,13 @@ def read_word2vec_binary(path: str | Path, *, errors: str = "strict") -> Parts:
 
     with Blocks(path) as blocks:
         blocks.more()
-        n, d = _header(blocks, bytes_per_number=4)
+        n, d = _header(blocks)
+        least = n * (4 * d + 2)  # with labels of one byte
+        if blocks.size is not None and least > blocks.size:
+            raise FileFormatError(
+                f"{path}: the header promises {n:,} rows of {d:,} numbers, at least {least:,} bytes; found"
+                f" {blocks.size:,} bytes in all: the file is cut short or its header is wrong"
+            )
         labels: list[str] = []
         table = Table(_first_rows(blocks, n, d), d)
         while table.rows < n:
@@ -116,8 +123,8 @@ def read_word2vec_binary(path: str | Path, *, errors: str = "strict") -> Parts:
         return Parts(labels, table.done(), {}, {})
 
 
-def _header(blocks: Blocks, *, bytes_per_number: int) -> tuple[int, int]:
-    """Read n and d, and refuse those that the size of the file rules out before memory is asked for."""
+def _header(blocks: Blocks) -> tuple[int, int]:
+    """Read n and d."""
     found = HEADER.match(first_line(blocks.data))
     if not found:
         raise FileFormatError(
@@ -130,20 +137,15 @@ def _header(blocks: Blocks, *, bytes_per_number: int) -> tuple[int, int]:
             f"{blocks.path}, line 1: at least 1 row of 1..{WIDEST:,} numbers expected, found {n} x {d}"
         )
     blocks.skip(found.end())
-    least = n * (bytes_per_number * d + 2) - 1  # a label of one byte and a space or line break; the last may lack one
-    if blocks.size is not None and least > blocks.size - found.end():
-        raise FileFormatError(
-            f"{blocks.path}: the header promises {n:,} rows of {d:,} numbers, at least {least:,} bytes; found"
-            f" {blocks.size - found.end():,} bytes: the file is cut short or its header is wrong"
-        )
     return n, d
 
 
 def _first_rows(blocks: Blocks, n: int | None, d: int) -> int:
-    """How many rows to make room for: n if the size of the file allowed to check it; else a guess, from the first line."""
+    """How many rows to make room for before they are read; a header is trusted no further than the file is long."""
     if blocks.size is None:
         return min(n or 0, (1 << 22) // d + 1)
-    return n if n is not None else blocks.size // len(first_line(blocks.data)) * 9 // 8 + 1
+    guess = blocks.size // len(first_line(blocks.data)) * 9 // 8  # labels differ in length
+    return guess + 1 if n is None else min(n, blocks.size // (2 * d + 2) + 1)
 
 
 def first_line(data: np.ndarray) -> bytes:
