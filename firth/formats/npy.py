@@ -17,6 +17,9 @@ MAGIC = b"\x93NUMPY"
 
 def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = None) -> Parts:
     """Read a 2-d .npy and its labels, from x.labels.txt beside x.npy unless given. Never unpickles."""
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:  # np.load would try other formats
+            raise FileFormatError(f"{path}: not a .npy file: it does not begin with {MAGIC!r}")
     try:
         # By memory map: numpy then compares the promised shape with the size of the file before it asks for memory.
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -29,9 +32,6 @@ def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = No
                 " np.save(path, array.astype('float32'))"
             ) from None
         raise FileFormatError(f"{path}: not a readable .npy file ({one_line(error)})") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise FileFormatError(f"{path}: one array expected, found an .npz archive; np.save one array")
     vectors = as_vectors(path, array)
     _check_size(path, array)
     return Parts(read_labels(path, labels, len(vectors)), vectors, {}, {})

@@ -144,8 +144,9 @@ def _first_rows(blocks: Blocks, n: int | None, d: int) -> int:
     """How many rows to make room for before they are read; a header is trusted no further than the file is long."""
     if blocks.size is None:
         return min(n or 0, (1 << 22) // d + 1)
-    guess = blocks.size // len(first_line(blocks.data)) * 9 // 8  # labels differ in length
-    return guess + 1 if n is None else min(n, blocks.size // (2 * d + 2) + 1)
+    if n is not None:
+        return min(n, blocks.size // (2 * d + 2) + 1)
+    return blocks.size // len(first_line(blocks.data)) * 9 // 8 + 1  # labels differ in length
 
 
 def first_line(data: np.ndarray) -> bytes:

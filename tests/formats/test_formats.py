@@ -249,6 +249,7 @@ def test_a_tensor_of_a_model_is_read(tmp_path):
         ("1 2\na 1 2\nb 1 2\n", "line 3: the header promises 1 rows, but the file goes on"),
         ("2 2\na 1 2\nb 1 2", "line 3: a line break expected, found the end of the file"),
         (b"2 2\na 1 2\n\xe4 1 2\n", r"line 3: a label in UTF-8 expected, found '\ufffd' \(byte 0xe4\)"),
+        ("12 5\n", "the header promises 12 rows, found 0"),
         ("a 1 2\nb 1\n", "line 2: 2 numbers expected, found 1"),
         ("1 0\na\n", "line 1: at least 1 row"),
         ("7 99999999999\na 1 2\n", "line 1: at least 1 row of 1..1,048,576 numbers"),
@@ -339,6 +340,8 @@ def test_foreign_files_are_refused_with_a_remedy(tmp_path):
     np.savez(tmp_path / "x.npz", np.eye(2))
     with pytest.raises(FileFormatError, match="a zip archive"):
         read(tmp_path / "x.npz")
+    with pytest.raises(FileFormatError, match="not a .npy file"):
+        read(tmp_path / "x.npz", format="npy")
     with pytest.raises(FileFormatError, match="the format is not known; firth reads space .* pass format="):
         read(save(tmp_path, b"\0\1\2\3 nothing", "x.dat"))
     with pytest.raises(FileFormatError, match="the file is empty"):
