@@ -9,21 +9,38 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
-    "Map": "firth.maps",
-    "map_space": "firth.maps",
     "Hits": "firth.space",
+    "Map": "firth.maps",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "judge": "firth.judging",
+    "map_space": "firth.maps",
     "neighbors": "firth.search",
     "read_corpus": "firth.text",
     "top_k": "firth.search",
     "word2vec": "firth.learn.word2vec",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Hits",
+    "Map",
+    "SkipGram",
+    "Space",
+    "judge",
+    "map_space",
+    "neighbors",
+    "read_corpus",
+    "top_k",
+    "word2vec",
+]
 
 if TYPE_CHECKING:
-    pass
+    from firth.judging import judge
+    from firth.learn.word2vec import SkipGram, word2vec
+    from firth.maps import Map, map_space
+    from firth.search import neighbors, top_k
+    from firth.space import Hits, Space
+    from firth.text import read_corpus
 
 
 def __getattr__(name: str) -> Any:

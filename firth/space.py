@@ -17,8 +17,8 @@ from firth.search import METRICS, Metric, _search, as_vectors, key_norms
 from firth.steps import drain
 
 if TYPE_CHECKING:
-    from firth.judge import AnalogyReport, SimilarityReport
-    from firth.maps import Map
+    from firth.judging import AnalogyReport, SimilarityReport
+    from firth.maps import Map, Method
 
 SUGGESTIONS = 3  # labels that an error proposes
 
@@ -313,7 +313,7 @@ class Space(Mapping[str, np.ndarray]):
         labels = np.array([self._names[row] for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
         return Hits(labels, scores, rows)
 
-    def map(self, method: str = "umap", **options: Any) -> Map:
+    def map(self, method: Method = "umap", **options: Any) -> Map:
         """Draw the space in two or three dimensions: see `firth.map_space`, whose options these are."""
         from firth.maps import map_space
 
@@ -321,7 +321,7 @@ class Space(Mapping[str, np.ndarray]):
 
     def judge(self, path: str | Path, *, restrict: int = 30_000) -> AnalogyReport | SimilarityReport:
         """Measure the space on a set of analogies or similarities: see `firth.judge`."""
-        from firth.judge import judge
+        from firth.judging import judge
 
         return judge(self, path, restrict=restrict)
 

@@ -234,7 +234,7 @@ def map_space_steps(
     trust = trustworthiness(vectors, points, k=TRUST_K, metric=metric, seed=seed)
     if colours is None:
         yield Progress("clusters", 0, 1)
-        colours = cluster_colours(vectors, [space.labels[row] for row in rows], seed)
+        colours = cluster_colours(vectors, space.labels[rows].tolist(), seed)
     yield Progress("clusters", 1, 1)
     return Map(space, points, rows, method, colours, {"trustworthiness": trust, **told}, recipe)
 

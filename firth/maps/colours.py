@@ -66,7 +66,7 @@ def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colour
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
     count = min(CLUSTERS, len(np.unique(vectors, axis=0)), max(1, len(labels) // 10))
-    model = KMeans(count, n_init=1, max_iter=50, random_state=seed)
+    model = KMeans(count, n_init=1, max_iter=50, random_state=seed)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # clusters that coincide are no one's concern
         which = model.fit_predict(vectors)

@@ -49,7 +49,7 @@ def _figure(drawn: Map, *, halo: bool = True) -> Iterator[Any]:
         import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    style = {"font.family": FONTS, "svg.fonttype": "none", "svg.hashsalt": "firth", "text.parse_math": False}
+    style: Any = {"font.family": FONTS, "svg.fonttype": "none", "svg.hashsalt": "firth", "text.parse_math": False}
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box stands for it
         figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
@@ -208,7 +208,7 @@ def _legend(drawn: Map, figure: Any, axes: Any) -> None:
         bar.set_title(colours.title, size=10, color=INK, loc="left", pad=4)
         return
     axes.text(MARGIN, 128, colours.title, size=9.5, color=PALE, va="center")
-    names = list(zip(colours.names, PALETTE, strict=False))
+    names: list[tuple[str, str]] = list(zip(colours.names, PALETTE, strict=False))
     if (colours.values < 0).any():
         names.append(("other", GREY))
     x, y = float(MARGIN), 88.0

@@ -72,9 +72,10 @@ def pca(vectors: np.ndarray, dims: int) -> Reduced:
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     if not centred.any():  # all vectors are equal: no direction has any variance
         return np.zeros((len(vectors), dims), np.float32), {"variance_explained": [0.0] * dims}
-    points = model.fit_transform(centred)
+    points: Any = model.fit_transform(centred)
+    axes: Any = model.components_
     # Signs are arbitrary: the largest weight of each component is made positive.
-    signs = np.sign(model.components_[np.arange(few), np.abs(model.components_).argmax(axis=1)])
+    signs = np.sign(axes[np.arange(few), np.abs(axes).argmax(axis=1)])
     points = np.pad(points * signs, ((0, 0), (0, dims - few)))
     explained = [*model.explained_variance_ratio_.tolist(), *[0.0] * (dims - few)]
     yield Progress("PCA", 1, 1)
@@ -109,13 +110,14 @@ def tsne(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, perplexity
     with maps_extra():
         import openTSNE
         from openTSNE.affinity import PerplexityBasedNN
-        from openTSNE.nearest_neighbors import PrecomputedNeighbors
     start = (yield from _start(vectors, dims, seed)) * 1e-4  # small, so that the start only orients the map
     apart = distances(graph.scores, metric)
     if dims != 2:  # openTSNE draws at most two
         return (yield from _tsne_3d(graph, apart, dims, perplexity, seed, start))
     affinities = PerplexityBasedNN(
-        perplexity=perplexity, knn_index=PrecomputedNeighbors(graph.rows.astype(np.int64), apart), n_jobs=-1
+        perplexity=perplexity,  # type: ignore[arg-type]
+        knn_index=PrecomputedNeighbors(graph.rows.astype(np.int64), apart),
+        n_jobs=-1,
     )
     method = "bh" if len(vectors) < 3000 else "fft"  # interpolation pays from a few thousand points on
     embedding = openTSNE.TSNEEmbedding(start, affinities, negative_gradient_method=method, n_jobs=-1, random_state=seed)

@@ -1,0 +1,557 @@
+"""The command `firth`: arguments in, progress and tables out; the work is the library's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+import firth
+from firth._check import ArgumentError, FirthError
+
+if TYPE_CHECKING:
+    from firth.judging import AnalogyReport, SimilarityReport
+    from firth.space import Space
+
+app = typer.Typer(
+    name="firth",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+# As in firth.search, firth.maps and firth.text, which take too long to import for --help.
+Metric = Literal["dot", "cosine", "scaled", "euclidean"]
+Method = Literal["umap", "tsne", "pca"]
+Tokens = Literal["words", "whitespace"]
+Sentences = Literal["line", "paragraph"]
+Errors = Literal["strict", "replace"]
+
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+
+
+@app.command()
+def learn(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs; - is standard input.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .space file to write.")],
+    dim: Annotated[int, typer.Option(help="Width of the vectors.")] = 100,
+    window: Annotated[int, typer.Option(help="Words on each side, sampled 1..window.")] = 5,
+    negatives: Annotated[int, typer.Option(help="Noise words a pair.")] = 5,
+    sample: Annotated[float, typer.Option(help="Thin out words more frequent than this; 0: none.")] = 1e-3,
+    min_count: Annotated[int, typer.Option(help="Leave out rarer words.")] = 5,
+    max_vocab: Annotated[int | None, typer.Option(help="Keep only so many words.", show_default="all")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
+    alpha: Annotated[float, typer.Option(help="Learning rate at the start; falls to nothing.")] = 0.025,
+    seed: Annotated[int, typer.Option(help="With --threads 1 the same seed gives the same bytes.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
+    tokens: Annotated[Tokens, typer.Option(help="Unicode words, lower-cased; or what white space parts.")] = "words",
+    sentences: Annotated[Sentences, typer.Option(help="What windows do not cross.")] = "line",
+    errors: Annotated[Errors, typer.Option(help="Bytes that are not UTF-8: an error, or U+FFFD.")] = "strict",
+    column: Annotated[
+        str | None, typer.Option(help="Text field of JSON lines or Parquet.", show_default="none")
+    ] = None,
+    keep_on_interrupt: Annotated[
+        bool, typer.Option("--keep-on-interrupt", help="Ctrl-C saves what was learned.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn word vectors from text (word2vec: skip-gram with negative sampling).
+
+    Reads plain text, .gz .xz .zst, JSON lines and Parquet.
+
+    Example: firth learn corpus.txt -o words.space
+    """
+    _check_writable(out, (".space",), "learn writes .space files; `firth convert` makes other formats of them")
+    from firth.learn.word2vec import SkipGram, word2vec_steps
+
+    began = time.perf_counter()
+    steps = word2vec_steps(
+        sources,
+        SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads),
+        min_count=min_count,
+        max_vocab=max_vocab,
+        tokens=tokens,
+        sentences=sentences,
+        errors=errors,
+        column=column,
+        keep_on_interrupt=keep_on_interrupt,
+    )
+    space = _run(steps, quiet)
+    space.save(out)
+    if not quiet:
+        corpus = space.recipe["corpus"]
+        partly = ""
+        if "interrupted_at" in space.recipe:
+            partly = f" (interrupted after {space.recipe['interrupted_at']:.0%} of the training)"
+        _say(
+            f"{out}: {len(space):,} words x {dim}, from {corpus['tokens']:,} tokens in"
+            f" {time.perf_counter() - began:.1f} s{partly}"
+        )
+        first = space.labels[min(len(space) - 1, 200)]
+        _say(f"next: firth ask {out} {first!r}   firth map {out} -o map.html")
+
+
+@app.command()
+def ask(
+    path: SpacePath,
+    questions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="EXPRESSION...", help="Such as 'king - man + woman'; none: asks for them.", show_default=False
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many answers.")] = 10,
+    metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
+    include_question: Annotated[
+        bool, typer.Option("--include-question", help="Words of the question may answer.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask a space: semantic arithmetic and nearest labels, exact.
+
+    + - * / with numbers and parentheses; quote labels with spaces: '"new york" - usa + france'. With no expression, reads
+    them line by line.
+
+    Example: firth ask words.space 'king - man + woman'
+    """
+    space = firth.Space.open(path)
+
+    def answer(question: str) -> None:
+        hits = space.ask(question, k, metric=metric, include_question=include_question)
+        found = list(zip(hits.labels.tolist(), hits.scores.tolist(), hits.rows.tolist(), strict=True))
+        if as_json:
+            keyed = [{"label": label, "score": score, "row": row} for label, score, row in found]
+            print(json.dumps({"expression": question, "metric": metric, "hits": keyed}, ensure_ascii=False))
+        else:
+            _print_hits(question, metric, found, space)
+
+    if questions:
+        for number, question in enumerate(questions):
+            if number and not as_json:
+                print()
+            answer(question)
+        return
+    for question in _lines(f"{space!r}\nAsk, for instance: king - man + woman. Ctrl-D ends."):
+        try:
+            answer(question)
+        except (FirthError, ValueError) as error:
+            if not sys.stdin.isatty():
+                raise
+            _say(str(error))
+
+
+@app.command()
+def judge(
+    path: SpacePath,
+    sets: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Analogies, or pairs of words with scores.")],
+    restrict: Annotated[int, typer.Option(help="Analogies among the most frequent labels only.")] = 30_000,
+    as_json: Json = False,
+) -> None:
+    """Measure a space on analogies (3CosAdd, 3CosMul) and similarities (Spearman).
+
+    Files as of Google's questions-words.txt (': category', then four words a line), or two words and a score a line.
+
+    Example: firth judge words.space questions-words.txt wordsim353.tsv
+    """
+    from firth.judging import SimilarityReport
+
+    space = firth.Space.open(path)
+    for number, file in enumerate(sets):
+        report = firth.judge(space, file, restrict=restrict)
+        if as_json:
+            print(json.dumps(report.as_dict(), ensure_ascii=False))
+            continue
+        if number:
+            print()
+        if isinstance(report, SimilarityReport):
+            _print_similarity(report)
+        else:
+            _print_analogies(report)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="The file to read.")],
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    source_format: Annotated[
+        str | None, typer.Option("--from", help="Format of SOURCE.", show_default="told by content")
+    ] = None,
+    target_format: Annotated[
+        str | None, typer.Option("--to", help="Format of TARGET.", show_default="by its suffix")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of a .npy or safetensors file, one a line.", show_default="x.labels.txt")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Convert vectors between formats, both ways.
+
+    space, word2vec (text), word2vec-binary, glove, npy, parquet, safetensors, csv, tsv. gensim's KeyedVectors come and go by
+    word2vec.
+
+    Example: firth convert glove.txt words.space
+    """
+    from firth.formats import read, write
+
+    began = time.perf_counter()
+    parts = read(source, format=source_format, labels=labels)
+    lost = write(parts, target, format=target_format)
+    if not quiet:
+        n, d = parts.vectors.shape
+        _say(f"{target}: {n:,} labels x {d}, from {source} in {time.perf_counter() - began:.1f} s")
+        if lost:
+            _say(f"not kept, {target.suffix or target_format} has no place for it: {', '.join(lost)}")
+
+
+@app.command("map")
+def draw(
+    path: SpacePath,
+    out: Annotated[list[Path], typer.Option("--out", "-o", help="A .html, .png, .svg or .csv file; may be repeated.")],
+    method: Annotated[Method, typer.Option(help="How to reduce the space.")] = "umap",
+    dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
+    top: Annotated[
+        int | None, typer.Option(help="Only so many labels, the most frequent.", show_default="10,000")
+    ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="Only the labels in this file, one a line.", show_default="all")
+    ] = None,
+    colour: Annotated[str | None, typer.Option(help="Column to colour by.", show_default="clusters")] = None,
+    metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
+    neighbors: Annotated[int, typer.Option(help="UMAP: neighbours of a point.")] = 15,
+    min_dist: Annotated[float, typer.Option(help="UMAP: how near points may come.")] = 0.1,
+    perplexity: Annotated[float, typer.Option(help="t-SNE: about how many neighbours count.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a space: UMAP, t-SNE or PCA, as a page, a picture or a table.
+
+    The page is one file that works offline: zoom, search, and on a click the nearest neighbours in the full space.
+
+    Example: firth map words.space -o map.html -o map.png
+    """
+    for target in out:
+        _check_writable(target, (".html", ".png", ".svg", ".csv"), "a map can be saved as .html, .png, .svg or .csv")
+    from firth.maps import map_space_steps
+
+    space = firth.Space.open(path)
+    steps = map_space_steps(
+        space,
+        method,
+        dims=dims,
+        top=top if top is not None else (None if only else 10_000),
+        only=_label_file(only) if only else None,
+        colour=colour,
+        metric=metric,
+        n_neighbors=neighbors,
+        min_dist=min_dist,
+        perplexity=perplexity,
+        seed=seed,
+    )
+    drawn = _run(steps, quiet)
+    for target in out:
+        drawn.save(target)
+        if not quiet:
+            _say(f"{target}: {drawn.summary}")
+
+
+@app.command()
+def info(path: SpacePath, as_json: Json = False) -> None:
+    """Tell what is in a space: its size, columns, recipe and first labels.
+
+    Example: firth info words.space
+    """
+    space = firth.Space.open(path)
+    n, d = space.vectors.shape
+    told: dict[str, Any] = {
+        "labels": n,
+        "dimensions": d,
+        "columns": {name: str(column.dtype) for name, column in space.columns.items()},
+        "recipe": dict(space.recipe),
+        "first": space.labels[:10].tolist(),
+    }
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    print(f"{path}: {n:,} labels x {d} dimensions")
+    print(f"first labels  {', '.join(told['first'])}")
+    for name, kind in told["columns"].items():
+        print(f"column        {name} ({kind})")
+    for key, value in told["recipe"].items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        print(f"{key:13} {text}")
+
+
+@app.command()
+def demo(
+    text8: Annotated[
+        bool, typer.Option("--text8", help="Download text8 (31 MB, cached) and ask about kings and queens.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the space and the map.")] = Path("firth-demo"),
+    threads: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
+) -> None:
+    """Learn from the docstrings of this machine's Python packages, ask, and draw the map.
+
+    Offline, in about a minute; nothing is shipped: the text is gathered here and now.
+
+    Example: firth demo
+    """
+    from firth.demo import demo_steps, summary
+
+    result = _run(demo_steps(out, text8=text8, threads=threads), quiet=False)
+    corpus = result.space.recipe["corpus"]
+    kind = "text8" if text8 else "the docstrings on this machine"
+    print(f"\nLearned {len(result.space):,} words from {corpus['tokens']:,} words of {kind}.\n")
+    asked = summary(result.asked)
+    width = max((len(question) for question, _ in asked), default=0)
+    for question, answers in asked:
+        best, *others = [f"{label} {score:.2f}" for label, score in answers]
+        print(f"  {question:>{width}}  =  {_bold(best)}   {'  '.join(others)}")
+    print(f"\nThe map ({result.map.summary}):")
+    print(f"  {result.html_path.resolve()}   open it in a browser: zoom, search, click")
+    print(f"  {result.png_path.resolve()}")
+    print(f"\nAll in {result.elapsed_s:.0f} s. Now ask your own:")
+    print(f"  firth ask {result.space_path} '{asked[0][0] if asked else 'python'}'")
+    print("  firth learn YOUR_TEXT -o words.space")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+    """Learn, search and show vector spaces.
+
+    Try: firth demo
+    """
+    if version:
+        print(f"firth {firth.__version__}")
+        raise typer.Exit
+
+
+# Printing
+
+
+def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]], space: Space) -> None:
+    count = space.columns.get("count")
+    width = max(20, *(len(label) for label, _, _ in found))
+    head = f"{'':4}{_bold(question)}{' ' * max(2, width + 2 - len(question))}{metric:>9}"
+    print(head + ("       count" if count is not None else ""))
+    for rank, (label, score, row) in enumerate(found, 1):
+        print(f"{rank:>3} {label:{width}}  {score:9.4f}" + (f"  {count[row]:>10,}" if count is not None else ""))
+
+
+def _per_cent(share: float | None) -> str:
+    return "    -" if share is None else f"{100 * share:5.1f}"
+
+
+def _print_analogies(report: AnalogyReport) -> None:
+    print(f"{_bold(report.path)}: analogies, among the {report.restrict:,} most frequent labels")
+    width = max(len(score.name) for score in report.categories)
+    print(f"  {'':{width}}  3CosAdd %  3CosMul %       covered")
+    totals = [score for score in (report.semantic, report.syntactic, report.total) if score is not None]
+    for score in (*report.categories, *totals):
+        if totals and score is totals[0]:
+            print(f"  {'-' * (width + 38)}")
+        covered = f"{score.covered:,} of {score.questions:,}"
+        print(f"  {score.name:{width}}  {_per_cent(score.cos_add):>9}  {_per_cent(score.cos_mul):>9}  {covered:>16}")
+    _print_reference(report)
+
+
+def _print_similarity(report: SimilarityReport) -> None:
+    value = "not defined" if report.spearman is None else f"{100 * report.spearman:.1f}"
+    print(f"{_bold(report.path)}: similarities")
+    print(f"  Spearman x 100  {value}   ({report.covered:,} of {report.pairs:,} pairs covered)")
+    _print_reference(report)
+
+
+def _print_reference(report: AnalogyReport | SimilarityReport) -> None:
+    if report.reference:
+        print("  published, of other corpora:")
+        for figure in report.reference:
+            print(
+                f"    {figure.total:5.1f}  {figure.method}, {figure.dims} dimensions, {figure.corpus} ({figure.source})"
+            )
+
+
+def _bold(text: str) -> str:
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else f"\x1b[1m{text}\x1b[0m"
+
+
+def _say(text: str) -> None:
+    """To a person, on stderr: stdout is for results."""
+    print(text, file=sys.stderr)
+
+
+# Reading
+
+
+def _lines(greeting: str) -> Iterator[str]:
+    """Questions, one a line: from a person, with a prompt and a history; or from a pipe."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - input() gets a history by it
+
+    _say(greeting)
+    with contextlib.suppress(EOFError):
+        while True:
+            if line := input("> ").strip():
+                yield line
+    print()
+
+
+def _label_file(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{path}: not UTF-8 (byte {error.start}); one label a line is expected") from None
+
+
+def _check_writable(path: Path, suffixes: tuple[str, ...], what: str) -> None:
+    """Find out before the work whether its result can be kept."""
+    if path.suffix.lower() not in suffixes:
+        raise ArgumentError(f"cannot write {path}: {what}")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ArgumentError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'no permission'}")
+
+
+# Progress
+
+
+def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
+    """Run a generator of steps, drawing them; Ctrl-C reaches the generator, which may still return something."""
+    with _display(quiet) as show:
+        try:
+            while True:
+                show(next(steps))
+        except StopIteration as end:
+            return end
+        except KeyboardInterrupt:  # while drawing; raised within the generator, it has had its chance
+            try:
+                steps.throw(KeyboardInterrupt())
+            except StopIteration as end:
+                return end
+            raise
+
+
+def _told(step: Any) -> tuple[str, float, float, str]:
+    """Stage, done, total (0: unknown) and details of a step."""
+    if hasattr(step, "done_words"):
+        rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.3f}"
+        left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
+        return "learning", step.done_words, step.total_words, rates + left
+    if hasattr(step, "done_bytes"):
+        rate = f"{_short(step.tokens)} tokens"
+        if step.elapsed_s > 0 and step.done_bytes:
+            rate += f"  {_short(step.done_bytes / step.elapsed_s)}B/s"
+        return "reading", step.done_bytes, step.total_bytes or 0, rate
+    size = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB" if step.stage.startswith("downloading") else ""
+    return step.stage, step.done, step.total, size
+
+
+def _short(number: float) -> str:
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g} "
+
+
+@contextlib.contextmanager
+def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """Something that draws steps on stderr: bars on a terminal, a line for each stage elsewhere."""
+    if quiet:
+        yield lambda step: None
+        return
+    if not sys.stderr.isatty():
+        said: set[str] = set()
+
+        def tell(step: Any) -> None:
+            stage = _told(step)[0]
+            if stage not in said:
+                said.add(stage)
+                _say(f"{stage} ...")
+
+        yield tell
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}", style="dim"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def finish(task: Any) -> None:
+            total = bars.tasks[task].total or 1
+            bars.update(task, total=total, completed=total)
+
+        def draw_step(step: Any) -> None:
+            stage, done, total, detail = _told(step)
+            if stage not in tasks:
+                for task in tasks.values():
+                    finish(task)
+                tasks[stage] = bars.add_task(stage, total=total or None, detail=detail)
+            bars.update(tasks[stage], completed=done, total=total or None, detail=detail)
+
+        yield draw_step
+        for task in tasks.values():
+            finish(task)
+
+
+# Entry
+
+
+def main() -> None:
+    """Run the command; errors become one message and an exit code: 1, or 2 for wrong usage, or 130 for Ctrl-C."""
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; nothing was written", 130)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (FirthError, OSError, MemoryError) as error:
+        if os.environ.get("FIRTH_DEBUG"):
+            raise
+        _fail(_message(error), 1)
+    except Exception as error:
+        show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if show is None or exit_code is None:  # a bug of ours
+            raise
+        show()  # wrong usage
+        sys.exit(exit_code)
+    sys.exit(code or 0)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    _say(f"\x1b[31mfirth:\x1b[0m {message}" if colour else f"firth: {message}")
+    sys.exit(code)
