@@ -110,6 +110,7 @@ def tsne(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, perplexity
     with maps_extra():
         import openTSNE
         from openTSNE.affinity import PerplexityBasedNN
+        from openTSNE.nearest_neighbors import PrecomputedNeighbors
     start = (yield from _start(vectors, dims, seed)) * 1e-4  # small, so that the start only orients the map
     apart = distances(graph.scores, metric)
     if dims != 2:  # openTSNE draws at most two
