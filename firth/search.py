@@ -188,9 +188,8 @@ def _approximate(
             if metric == "euclidean":  # the larger q.x - |x|^2 / 2, the nearer
                 scores -= (0.5 * norms * norms).astype(np.float32)
                 slack = slack + gamma * longest * longest
-    if not (np.isfinite(slack).all() and np.isfinite(scores.sum())):
-        return scores, None
-    return scores, slack
+        bounded = np.isfinite(slack).all() and np.isfinite(scores.sum())
+    return scores, slack if bounded else None
 
 
 def _kth_of_groups(scores: np.ndarray, k: int) -> np.ndarray:
