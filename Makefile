@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
 
-.PHONY: help install dev demo test lint format bench clean
+.PHONY: help install dev demo test lint format docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -33,6 +33,9 @@ format: $(VENV)/.dev  ## let the formatters write
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cargo fmt --manifest-path core/Cargo.toml
+
+docs: $(VENV)/.dev  ## write docs/cli.md from the commands' --help
+	$(BIN)/python docs/cli.py > docs/cli.md
 
 bench: $(VENV)/.dev  ## firth against its peers (needs the text of bench/README.md)
 	$(BIN)/python -m pip install --quiet --group bench

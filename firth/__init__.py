@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
+    "FirthError": "firth._check",
     "Hits": "firth.space",
     "Map": "firth.maps",
     "SkipGram": "firth.learn.word2vec",
@@ -22,6 +23,7 @@ _HOME = {
 }
 
 __all__ = [
+    "FirthError",
     "Hits",
     "Map",
     "SkipGram",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from firth._check import FirthError
     from firth.judging import judge
     from firth.learn.word2vec import SkipGram, word2vec
     from firth.maps import Map, map_space

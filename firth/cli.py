@@ -37,6 +37,8 @@ Tokens = Literal["words", "whitespace"]
 Sentences = Literal["line", "paragraph"]
 Errors = Literal["strict", "replace"]
 
+INTERRUPTED = 130  # the exit code after Ctrl-C: 128 + SIGINT
+
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
@@ -185,8 +187,8 @@ def judge(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="The file to read.")],
-    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The file to read.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The file to write.")],
     source_format: Annotated[
         str | None, typer.Option("--from", help="Format of SOURCE.", show_default="told by content")
     ] = None,
@@ -220,7 +222,10 @@ def convert(
 @app.command("map")
 def draw(
     path: SpacePath,
-    out: Annotated[list[Path], typer.Option("--out", "-o", help="A .html, .png, .svg or .csv file; may be repeated.")],
+    out: Annotated[
+        list[Path],
+        typer.Option("--out", "-o", metavar="PATH", help="A .html, .png, .svg or .csv file; may be repeated."),
+    ],
     method: Annotated[Method, typer.Option(help="How to reduce the space.")] = "umap",
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
     top: Annotated[
@@ -440,12 +445,12 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
             while True:
                 show(next(steps))
         except StopIteration as end:
-            return end
+            return end.value
         except KeyboardInterrupt:  # while drawing; raised within the generator, it has had its chance
             try:
                 steps.throw(KeyboardInterrupt())
             except StopIteration as end:
-                return end
+                return end.value
             raise
 
 
@@ -528,7 +533,7 @@ def main() -> None:
         code = app(standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; nothing was written", 130)
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -542,6 +547,8 @@ def main() -> None:
             raise
         show()  # wrong usage
         sys.exit(exit_code)
+    if code == INTERRUPTED:  # which is also how Typer reports Ctrl-C
+        _fail("interrupted; nothing is left half-written", INTERRUPTED)
     sys.exit(code or 0)
 
 

@@ -57,7 +57,7 @@ TEXT8_QUESTIONS = (
 
 TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"
 TEXT8_BYTES = 31_344_016
-TEXT8_MD5 = "3bea1919949baf155f99411df5fada7e"  # of the zip; as published with gensim-data and many others
+TEXT8_SHA256 = "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232"  # of the zip
 PIECE = 1 << 18  # bytes of a download between two steps
 
 
@@ -193,7 +193,7 @@ def text8_steps(url: str = TEXT8_URL, cache: Path | None = None) -> Generator[Pr
     if not archive.is_file():
         part = cache / "text8.zip.part"
         yield from _download(url, part, archive)
-        if hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest() != TEXT8_MD5:
+        if hashlib.sha256(part.read_bytes()).hexdigest() != TEXT8_SHA256:
             part.unlink()
             raise FirthError(f"what came from {url} is not text8 (its checksum differs); it was deleted, try again")
         part.replace(archive)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import io
 import json
 import os
 import sys
@@ -227,6 +228,8 @@ def _expand(item: str) -> list[str]:
         return [item]
     if os.path.isdir(item):
         found = [str(path) for path in sorted(Path(item).rglob("*")) if _is_text(path, Path(item))]
+        if found and not (found := [path for path in found if os.path.getsize(path)]):
+            raise CorpusError(f"{item}: nothing to read in this folder: its text files are empty")
         if not found:
             kinds = ", ".join((*PLAIN, ".jsonl", ".parquet"))
             raise CorpusError(
@@ -256,6 +259,11 @@ def _kind(path: str) -> str:
     return os.path.splitext(base)[1] if suffix in COMPRESSED else suffix
 
 
+def _has_records(path: str, column: str | None) -> bool:
+    """Whether a file holds rows with a text column; standard input does if a column is asked for."""
+    return _kind(path) in RECORDS or (path == "-" and column is not None)
+
+
 def _read_files(reader: Any, paths: list[str], column: str | None) -> Generator[ReadStep, None, None]:
     """Feed every file to the reader."""
     began = time.perf_counter()
@@ -266,8 +274,9 @@ def _read_files(reader: Any, paths: list[str], column: str | None) -> Generator[
         with _naming(path):
             if size == 0:
                 raise CorpusError(f"{path}: the file is empty")
-            plain = size is not None and not path.lower().endswith(COMPRESSED) and _kind(path) not in RECORDS
-            if column is not None and _kind(path) not in RECORDS:
+            records = _has_records(path, column)
+            plain = size is not None and not path.lower().endswith(COMPRESSED) and not records
+            if column is not None and not records:
                 raise CorpusError(
                     f"{path}: column={column!r} is for JSON lines (.jsonl, .ndjson) and Parquet (.parquet); leave it out for text"
                 )
@@ -287,7 +296,7 @@ def _map(reader: Any, path: str) -> Iterator[int]:
 def _stream(reader: Any, path: str, column: str | None) -> Iterator[int]:
     with contextlib.ExitStack() as stack:
         raw = sys.stdin.buffer if path == "-" else stack.enter_context(open(path, "rb"))
-        pieces = _records(path, raw, column) if _kind(path) in RECORDS else _pieces(_decompressed(path, raw))
+        pieces = _records(path, raw, column) if _has_records(path, column) else _pieces(_decompressed(path, raw))
         read = 0
         for piece in pieces:
             reader.feed(piece)
@@ -295,7 +304,7 @@ def _stream(reader: Any, path: str, column: str | None) -> Iterator[int]:
             yield raw.tell() if raw.seekable() else read
         reader.end_source()
         if read == 0:
-            raise CorpusError(f"{'standard input' if path == '-' else path}: nothing to read: it is empty")
+            raise CorpusError(f"{_name(path)}: nothing to read: it is empty")
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
@@ -316,7 +325,8 @@ def _decompressed(path: str, raw: IO[bytes]) -> IO[bytes]:
     if suffix == ".zst":
         import pyarrow
 
-        return pyarrow.CompressedInputStream(pyarrow.PythonFile(raw), "zstd")
+        own = open(os.dup(raw.fileno()), "rb", buffering=0)  # noqa: SIM115 - the stream closes it, and would close `raw`
+        return io.BufferedReader(pyarrow.CompressedInputStream(own, "zstd"))
     return raw
 
 
@@ -327,9 +337,7 @@ def _records(path: str, raw: IO[bytes], column: str | None) -> Iterator[bytes]:
     batch, size = [], 0
     for number, value in _values(path, raw, column):
         if not isinstance(value, str):
-            raise CorpusError(
-                f"{path}, {_row(path)} {number}: {column!r} must be text or a list of texts; found {value!r:.60}"
-            )
+            raise CorpusError(f"{_place(path, number)}: {column!r} must be text; found {value!r:.60}")
         batch.append(value)
         size += len(value)
         if size > SLICE_BYTES // 4:
@@ -338,8 +346,12 @@ def _records(path: str, raw: IO[bytes], column: str | None) -> Iterator[bytes]:
     yield "\n\n".join([*batch, ""]).encode()
 
 
-def _row(path: str) -> str:
-    return "row" if _kind(path) == ".parquet" else "line"
+def _place(path: str, number: int) -> str:
+    return f"{_name(path)}, {'row' if _kind(path) == '.parquet' else 'line'} {number}"
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else path
 
 
 def _values(path: str, raw: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
@@ -361,7 +373,7 @@ def _values(path: str, raw: IO[bytes], column: str) -> Iterator[tuple[int, Any]]
         if line.strip():
             record = _json(path, number, line)
             if column not in record:
-                raise CorpusError(f"{path}, line {number}: no field {column!r}; its fields are {', '.join(record)}")
+                raise CorpusError(f"{_place(path, number)}: no field {column!r}; its fields are {', '.join(record)}")
             if record[column] is not None:
                 yield number, record[column]
 
@@ -370,9 +382,9 @@ def _json(path: str, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise CorpusError(f"{path}, line {number}: not JSON ({error}); one object a line is expected") from None
+        raise CorpusError(f"{_place(path, number)}: not JSON ({error}); one object a line is expected") from None
     if not isinstance(record, dict):
-        raise CorpusError(f"{path}, line {number}: a JSON object is expected; found {str(record)[:60]!r}")
+        raise CorpusError(f"{_place(path, number)}: a JSON object is expected; found {str(record)[:60]!r}")
     return record
 
 
@@ -391,7 +403,7 @@ def _naming(path: str) -> Iterator[None]:
     import zlib
     from lzma import LZMAError
 
-    name = "standard input" if path == "-" else path
+    name = _name(path)
     try:
         yield
     except CorpusError:
@@ -432,9 +444,7 @@ def _list_column(paths: list[str], column: str) -> Iterator[list[str]] | None:
             with _naming(path), open(path, "rb") as raw:
                 for number, value in _values(path, raw, column):
                     if not isinstance(value, list):
-                        raise CorpusError(
-                            f"{path}, {_row(path)} {number}: a list is expected as before; found {value!r:.60}"
-                        )
+                        raise CorpusError(f"{_place(path, number)}: a list is expected as before; found {value!r:.60}")
                     yield value
 
     return rows()

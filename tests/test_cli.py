@@ -1,0 +1,311 @@
+"""firth.cli: the command, run as a user runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import firth
+from firth.text import read_corpus
+
+FIRTH = str(Path(sys.executable).parent / "firth")
+ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
+
+
+def run(*arguments, code=0, stdin=None, cwd=None, **environment):
+    """Run firth; returns stdout and stderr. An exit code other than the expected fails, and so does a traceback."""
+    done = subprocess.run(
+        [FIRTH, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | environment,
+        cwd=cwd,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("family") / "family.space"
+    labels = ["man", "woman", "king", "queen", "new york"]
+    vectors = [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 0, 1]]
+    firth.Space(labels, vectors, columns={"count": np.array([50, 40, 30, 20, 10])}, recipe={"method": "hand"}).save(
+        path
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    rng = np.random.default_rng(0)
+    places = ["paris", "rome", "tokyo", "madrid", "athens", "oslo"]
+    lines = (" ".join(rng.choice([*places, "the", "in", "of", "is"], 12)) for _ in range(4000))
+    path.write_text("\n".join(lines))
+    return path
+
+
+# Each command does its work
+
+
+def test_learn_then_ask_info_and_map(corpus, tmp_path):
+    space = tmp_path / "words.space"
+    out, err = run("learn", corpus, "-o", space, "--dim", 16, "--epochs", 1, "--threads", 1)
+    assert out == ""
+    assert re.search(r"words\.space: 10 words x 16, from 48,000 tokens in \d+\.\d s", err)
+    assert "next: firth ask" in err
+    opened = firth.Space.open(space)
+    assert opened.recipe["options"]["dim"] == 16
+    assert opened.labels.tolist() == read_corpus(corpus).labels
+
+    out, _ = run("ask", space, "paris - rome + oslo", "-k", 3)
+    assert out.splitlines()[0].split() == ["paris", "-", "rome", "+", "oslo", "cosine", "count"]
+    assert len(out.splitlines()) == 4
+
+    out, _ = run("info", space)
+    assert "10 labels x 16 dimensions" in out
+    assert "method        word2vec" in out
+    told = json.loads(run("info", space, "--json")[0])
+    assert told["labels"] == 10
+    assert told["recipe"]["corpus"]["tokens"] == 48_000
+
+    out, err = run("map", space, "-o", tmp_path / "m.html", "-o", tmp_path / "m.csv", "--method", "pca")
+    assert "variance explained" in err
+    assert (tmp_path / "m.html").read_text().startswith("<!doctype html>")
+    assert len((tmp_path / "m.csv").read_text().splitlines()) == 11
+
+
+def test_learn_takes_every_option(corpus, tmp_path):
+    (tmp_path / "more.jsonl").write_text('{"body": "rome oslo rome oslo rome"}\n' * 9)
+    space = tmp_path / "w.space"
+    options = "--dim 8 --window 2 --negatives 3 --sample 0 --min-count 2 --max-vocab 2 --epochs 2 --alpha 0.05 --seed 7"
+    more = "--threads 1 --tokens whitespace --sentences paragraph --errors replace --column body --quiet"
+    _, err = run("learn", tmp_path / "more.jsonl", "-o", space, *options.split(), *more.split())
+    assert err == ""
+    recipe = firth.Space.open(space).recipe
+    assert recipe["options"] == {
+        "dim": 8, "window": 2, "negatives": 3, "sample": 0.0, "epochs": 2, "alpha": 0.05, "seed": 7, "threads": 1,
+        "min_count": 2, "max_vocab": 2, "tokens": "whitespace", "sentences": "paragraph", "errors": "replace",
+    }  # fmt: skip
+
+
+def test_learn_reads_standard_input(corpus, tmp_path):
+    run("learn", "-", "-o", tmp_path / "a.space", "--dim", 4, "--epochs", 1, stdin=corpus.read_text())
+    assert len(firth.Space.open(tmp_path / "a.space")) == 10
+
+
+def test_ask_prints_a_table(family):
+    out, err = run("ask", family, "king - man + woman", "-k", 2)
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0].split() == ["king", "-", "man", "+", "woman", "cosine", "count"]
+    assert lines[1].split()[:2] == ["1", "queen"]
+    assert lines[1].split()[3] == "20"
+    assert "\x1b" not in out  # no colours into a pipe
+
+
+def test_ask_prints_json(family):
+    out, _ = run("ask", family, "king - man + woman", "king", "-k", 1, "--json", "--metric", "euclidean")
+    first, second = map(json.loads, out.splitlines())
+    assert first["expression"] == "king - man + woman"
+    assert first["metric"] == "euclidean"
+    assert first["hits"] == [{"label": "queen", "score": 0.0, "row": 3}]
+    assert second["hits"][0] == {"label": "man", "score": -1.0, "row": 0}  # queen is as near: the lower row wins
+
+
+def test_ask_can_answer_with_the_words_of_the_question(family):
+    assert "1 king" in run("ask", family, "king", "-k", 1, "--include-question")[0]
+
+
+def test_ask_reads_questions_from_a_pipe(family):
+    out, _ = run("ask", family, "-k", 1, "--json", stdin="king\n\n'new york' + man\n")
+    assert [json.loads(line)["expression"] for line in out.splitlines()] == ["king", "'new york' + man"]
+
+
+def test_ask_talks_with_a_person(family):
+    """At a terminal an error does not end the conversation."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "dumb"
+        os.execv(FIRTH, [FIRTH, "ask", str(family), "-k", "1"])
+    said = b""
+    for typed in (b"kng\n", b"king\n", b"\x04"):
+        while not said.endswith(b"> "):
+            said += os.read(terminal, 4096)
+        os.write(terminal, typed)
+        said += b"|"
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while piece := os.read(terminal, 4096):
+            said += piece
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert "did you mean 'king'?" in said.decode()
+    assert re.search(r"1 +queen", said.decode())
+
+
+def test_judge(family, tmp_path):
+    (analogies := tmp_path / "a.txt").write_text(": family\nman king woman queen\nman king woman prince\n")
+    (pairs := tmp_path / "s.tsv").write_text("man\twoman\t8\nking\tman\t5\nking\tqueen\t9\n")
+    out, _ = run("judge", family, analogies, pairs)
+    assert re.search(r"family +100\.0 +100\.0 +1 of 2", out)
+    assert "3 of 3 pairs covered" in out
+    lines = run("judge", family, analogies, pairs, "--json")[0].splitlines()
+    assert json.loads(lines[0])["total"]["covered"] == 1
+    assert json.loads(lines[1])["covered"] == 3
+
+
+def test_convert_there_and_back(family, tmp_path):
+    words = firth.Space.open(family).take([0, 1, 2, 3])
+    words.save(tmp_path / "a.space")
+    _, err = run("convert", tmp_path / "a.space", tmp_path / "a.txt")
+    assert "4 labels x 3" in err
+    assert "not kept" in err  # the counts
+    run("convert", tmp_path / "a.txt", tmp_path / "b.parquet", "--quiet")
+    run("convert", tmp_path / "b.parquet", tmp_path / "c.dat", "--to", "word2vec-binary")
+    run("convert", tmp_path / "c.dat", tmp_path / "d.space", "--from", "word2vec-binary")
+    np.testing.assert_array_equal(words.vectors, firth.Space.open(tmp_path / "d.space").vectors)
+    out, _ = run("ask", tmp_path / "b.parquet", "king - man + woman", "-k", 1)
+    assert "queen" in out
+
+
+def test_version_and_help():
+    assert run("--version")[0] == f"firth {firth.__version__}\n"
+    for arguments in (["--help"], ["-h"], []):
+        out = run(*arguments, code=0 if arguments else 2)
+        assert "Commands:" in "".join(out)
+    commands = re.findall(r"^  (\w+)  ", "".join(run("--help")[0].partition("Commands:")[2]), re.MULTILINE)
+    assert commands == ["learn", "ask", "judge", "convert", "map", "info", "demo"]
+    for command in commands:
+        assert "Example: firth" in run(command, "--help")[0]
+
+
+def test_it_runs_as_a_module(family):
+    done = subprocess.run([sys.executable, "-m", "firth", "info", str(family)], capture_output=True, text=True)
+    assert "5 labels" in done.stdout
+
+
+# Errors: one message, the place and the remedy; exit code 1, or 2 for wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["ask", "FAMILY", "kng"], 1, "'kng' is not in the space: did you mean 'king'?"),
+        (["ask", "FAMILY", "king - - ("], 1, "king - - ("),
+        (["ask", "FAMILY", "king", "-k", "0"], 1, "k must be at least 1; got 0"),
+        (["ask", "none.space", "king"], 1, "none.space: No such file or directory"),
+        (["ask", ".", "king"], 1, "Is a directory"),
+        (["ask", "CORPUS", "king"], 1, "corpus.txt"),
+        (["ask", "FAMILY", "king", "--metric", "angle"], 2, "angle"),
+        (["ask"], 2, "Missing argument 'SPACE'"),
+        (["learn", "none.txt", "-o", "a.space"], 1, "none.txt: no such file or folder"),
+        (["learn", "CORPUS", "-o", "a.txt"], 1, "cannot write a.txt: learn writes .space files; `firth convert` makes"),
+        (["learn", "CORPUS", "-o", "no/a.space"], 1, "cannot write no/a.space: there is no folder no; make it first"),
+        (["learn", "CORPUS"], 2, "Missing option '--out'"),
+        (["learn", "CORPUS", "-o", "a.space", "--min-count", "99999"], 1, "lower min_count (--min-count)"),
+        (["learn", "CORPUS", "-o", "a.space", "--dim", "0"], 1, "dim must be in 1..65536; got 0"),
+        (["learn", "CORPUS", "-o", "a.space", "--alpha", "9"], 1, "use a lower alpha"),
+        (["learn", "-", "-o", "a.space"], 1, "standard input: nothing to read"),
+        (["map", "FAMILY", "-o", "a.gif"], 1, "a map can be saved as .html, .png, .svg or .csv"),
+        (["map", "FAMILY", "-o", "a.png", "--dims", "4"], 1, "dims must be in 2..3; got 4"),
+        (
+            ["map", "FAMILY", "-o", "a.png", "--colour", "size"],
+            1,
+            "colour must be one of the columns, count; got 'size'",
+        ),
+        (["map", "FAMILY", "-o", "a.png", "--only", "none.txt"], 1, "none.txt: No such file"),
+        (["judge", "FAMILY", "none.txt"], 1, "none.txt"),
+        (["judge", "FAMILY", "FAMILY"], 1, "family.space"),
+        (["convert", "FAMILY", "a.xyz"], 1, "a.xyz"),
+        (["convert", "CORPUS", "a.space"], 1, "corpus.txt"),
+        (["convert", "FAMILY", "no/a.parquet"], 1, "there is no folder"),
+        (["info", "CORPUS"], 1, "corpus.txt"),
+        (["lern"], 2, "No such command 'lern'"),
+    ],
+)
+def test_errors(arguments, code, message, family, corpus, tmp_path):
+    given = [{"FAMILY": str(family), "CORPUS": str(corpus)}.get(argument, argument) for argument in arguments]
+    out, err = run(*given, code=code, stdin="", cwd=tmp_path)
+    assert message in err
+    assert out == ""
+    assert os.listdir(tmp_path) == []  # nothing half-written
+
+
+def test_a_reader_that_has_enough_is_no_error(family):
+    ask = subprocess.Popen(
+        [FIRTH, "ask", str(family)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert ask.stdout is not None
+    ask.stdout.close()  # as head does
+    _, err = ask.communicate(b"king\n" * 5000, timeout=60) if ask.stdin else (None, b"")
+    assert err == b""
+
+
+# Interrupted and killed
+
+
+def started(corpus, out, *options):
+    """`firth learn` that would take minutes, once it trains."""
+    process = subprocess.Popen(
+        [FIRTH, "learn", str(corpus), "-o", str(out), "--epochs", "100000", "--dim", "64", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("learning"):
+            break
+    time.sleep(0.3)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [False, True])
+def test_control_c(corpus, tmp_path, keep):
+    out = tmp_path / "a.space"
+    process = started(corpus, out, *(["--keep-on-interrupt"] if keep else []))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    if keep:
+        assert process.returncode == 0
+        assert re.search(r"interrupted after \d+% of the training", err)
+        assert 0 < firth.Space.open(out).recipe["interrupted_at"] < 1
+    else:
+        assert process.returncode == 130
+        assert "interrupted; nothing is left half-written" in err
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_killed_learn_leaves_the_old_file(corpus, family, tmp_path):
+    out = tmp_path / "a.space"
+    out.write_bytes(family.read_bytes())
+    process = started(corpus, out)
+    process.kill()
+    process.communicate(timeout=30)
+    assert out.read_bytes() == family.read_bytes()
+    assert os.listdir(tmp_path) == ["a.space"]
+
+
+def test_learn_reads_compressed_text_and_folders(corpus, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt.gz").write_bytes(gzip.compress(corpus.read_bytes()))
+    (tmp_path / "texts" / "b.md").write_text("paris and rome")
+    run("learn", tmp_path / "texts", "-o", tmp_path / "a.space", "--dim", 4, "--epochs", 1, "-q")
+    assert firth.Space.open(tmp_path / "a.space").recipe["corpus"]["tokens"] == 48_003
