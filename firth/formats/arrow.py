@@ -170,7 +170,7 @@ def _vectors(path: str, column: Any) -> np.ndarray:
     if not lists or not pa.types.is_floating(kind.value_type):
         raise FileFormatError(f"{path}: column 'vector' must hold lists of floats; it holds {kind}")
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    values = array.flatten()
+    values = _flat(array)
     if array.null_count or values.null_count:
         raise FileFormatError(f"{path}: column 'vector' has missing values; remove those rows")
     d, rest = divmod(len(values), len(array))
@@ -179,6 +179,17 @@ def _vectors(path: str, column: Any) -> np.ndarray:
     if rest or d == 0:
         raise FileFormatError(f"{path}: column 'vector' must hold lists of one length, at least 1")
     return _numbers(values).astype(np.float32, copy=False).reshape(len(array), d)
+
+
+def _flat(array: Any) -> Any:
+    """The numbers of an array of lists. `flatten` does it too, but imports pyarrow.compute first, which takes long."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        return array.values.slice(array.offset * size, len(array) * size)
+    first, last = array.offsets[0].as_py(), array.offsets[len(array)].as_py()
+    return array.values.slice(first, last - first)
 
 
 def _column(column: Any) -> np.ndarray:
