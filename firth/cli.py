@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -104,7 +105,7 @@ def learn(
             f" {time.perf_counter() - began:.1f} s{partly}"
         )
         first = space.labels[min(len(space) - 1, 200)]
-        _say(f"next: firth ask {out} {first!r}   firth map {out} -o map.html")
+        _say(f"next: {_command()} ask {out} {first!r}   {_command()} map {out} -o map.html")
 
 
 @app.command()
@@ -329,8 +330,8 @@ def demo(
     print(f"  {result.html_path.resolve()}   open it in a browser: zoom, search, click")
     print(f"  {result.png_path.resolve()}")
     print(f"\nAll in {result.elapsed_s:.0f} s. Now ask your own:")
-    print(f"  firth ask {result.space_path} '{asked[0][0] if asked else 'python'}'")
-    print("  firth learn YOUR_TEXT -o words.space")
+    print(f"  {_command()} ask {result.space_path} '{asked[0][0] if asked else 'python'}'")
+    print(f"  {_command()} learn YOUR_TEXT -o words.space")
 
 
 @app.callback(invoke_without_command=True)
@@ -392,6 +393,14 @@ def _print_reference(report: AnalogyReport | SimilarityReport) -> None:
 def _bold(text: str) -> str:
     plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain else f"\x1b[1m{text}\x1b[0m"
+
+
+def _command() -> str:
+    """How to call this command: by its name where the shell finds it."""
+    found, here = shutil.which("firth"), Path(sys.argv[0])
+    if here.name == "__main__.py":
+        return "python -m firth"
+    return "firth" if found and here.exists() and os.path.samefile(found, here) else os.path.relpath(here)
 
 
 def _say(text: str) -> None:
@@ -457,7 +466,7 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
 def _told(step: Any) -> tuple[str, float, float, str]:
     """Stage, done, total (0: unknown) and details of a step."""
     if hasattr(step, "done_words"):
-        rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.3f}"
+        rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
     if hasattr(step, "done_bytes"):
@@ -472,7 +481,7 @@ def _told(step: Any) -> tuple[str, float, float, str]:
 def _short(number: float) -> str:
     for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
-            return f"{number / size:.3g} {unit}"
+            return f"{number / size:#.3g}".rstrip(".") + f" {unit}"
     return f"{number:.3g} "
 
 
@@ -496,15 +505,18 @@ def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
-    columns = (
+    console = Console(stderr=True)
+    wide = console.width >= 110
+    columns = [
         SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[detail]}", style="dim"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+        TextColumn("{task.description:<15}" if wide else "{task.description}"),
+        BarColumn(bar_width=24 if wide else 6),
+        *([TimeElapsedColumn()] if wide else []),
+        TextColumn("{task.fields[detail]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis")),
+    ]
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
         def finish(task: Any) -> None:

@@ -141,7 +141,7 @@ def gather_steps(path: Path) -> Generator[Progress, None, None]:
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
         for number, file in enumerate(files):
             if number % 100 == 0:
-                yield Progress("gathering docstrings", number, len(files))
+                yield Progress("gathering", number, len(files))
             try:
                 source = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError):
@@ -151,7 +151,7 @@ def gather_steps(path: Path) -> Generator[Progress, None, None]:
                 if len(text) >= SHORTEST and text not in seen:
                     seen.add(text)
                     out.write(text + "\n\n")
-    yield Progress("gathering docstrings", len(files), len(files))
+    yield Progress("gathering", len(files), len(files))
 
 
 def _python_files() -> Iterator[Path]:
@@ -197,7 +197,7 @@ def text8_steps(url: str = TEXT8_URL, cache: Path | None = None) -> Generator[Pr
             part.unlink()
             raise FirthError(f"what came from {url} is not text8 (its checksum differs); it was deleted, try again")
         part.replace(archive)
-    yield Progress("unpacking text8", 0, 0)
+    yield Progress("unpacking", 0, 0)
     try:
         with zipfile.ZipFile(archive) as unzipped, atomic_write(text) as temporary:
             temporary.write_bytes(unzipped.read("text8"))
@@ -219,7 +219,7 @@ def _download(url: str, part: Path, archive: Path) -> Generator[Progress, None, 
                 while piece := answer.read(PIECE):
                     file.write(piece)
                     have += len(piece)
-                    yield Progress("downloading text8", have, TEXT8_BYTES)
+                    yield Progress("downloading", have, TEXT8_BYTES)
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
         raise FirthError(

@@ -82,7 +82,7 @@ def test_the_demo_answers_and_draws(tmp_path, monkeypatch):
             result = end.value
             break
         stages.append(getattr(step, "stage", type(step).__name__))
-    assert list(dict.fromkeys(stages))[:3] == ["gathering docstrings", "ReadStep", "LearnStep"]
+    assert list(dict.fromkeys(stages))[:3] == ["gathering", "ReadStep", "LearnStep"]
     assert result.asked
     assert all(len(hits.labels) == firth.demo.ANSWERS for _, hits in result.asked)
     for path in (result.space_path, result.html_path, result.png_path):
