@@ -69,7 +69,7 @@ def test_learn_then_ask_info_and_map(corpus, tmp_path):
     out, err = run("learn", corpus, "-o", space, "--dim", 16, "--epochs", 1, "--threads", 1)
     assert out == ""
     assert re.search(r"words\.space: 10 words x 16, from 48,000 tokens in \d+\.\d s", err)
-    assert "next: firth ask" in err
+    assert re.search(r"next: \S*firth ask \S+words.space", err)
     opened = firth.Space.open(space)
     assert opened.recipe["options"]["dim"] == 16
     assert opened.labels.tolist() == read_corpus(corpus).labels
