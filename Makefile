@@ -41,6 +41,7 @@ bench: $(VENV)/.dev  ## firth against its peers (needs the text of bench/README.
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/start.py
+	$(BIN)/python bench/convert.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) core/target build dist firth/*.so
