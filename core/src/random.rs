@@ -31,36 +31,42 @@ impl Rng {
     }
 }
 
-/// Draws i with probability in proportion to its weight, in constant time (Walker 1977, built as Vose 1991).
-pub struct Alias {
-    cells: Vec<(u32, u32)>, // threshold of 32 bits, the other one
+/// Turns a uniform number into i with probability in proportion to its weight: the inverse of the cumulative
+/// distribution, through a guide table (Chen and Asau 1974). Numbers spread evenly give a stratified sample.
+pub struct Quantiles {
+    ends: Vec<u32>,  // i has the numbers below ends[i] and not below ends[i - 1]; the last end is 2^32 - 1, and inclusive
+    guide: Vec<u32>, // for each leading bits of a number, where to begin to look
+    shift: u32,
 }
 
-impl Alias {
-    pub fn new(weights: &[f64]) -> Alias {
-        let n = weights.len();
+impl Quantiles {
+    pub fn new(weights: &[f64]) -> Quantiles {
         let total: f64 = weights.iter().sum();
-        let mut left: Vec<f64> = weights.iter().map(|w| w / total * n as f64).collect();
-        let mut cells: Vec<(u32, u32)> = (0..n as u32).map(|i| (u32::MAX, i)).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| left[i] < 1.0);
-        while let (Some(&s), Some(&l)) = (small.last(), large.last()) {
-            small.pop();
-            cells[s] = ((left[s] * 4_294_967_296.0) as u32, l as u32);
-            left[l] -= 1.0 - left[s];
-            if left[l] < 1.0 {
-                large.pop();
-                small.push(l);
-            }
+        let mut sum = 0.0;
+        let mut ends: Vec<u32> = weights
+            .iter()
+            .map(|weight| {
+                sum += weight;
+                (sum / total * 4_294_967_296.0) as u32 // saturates
+            })
+            .collect();
+        if let Some(last) = weights.iter().rposition(|&weight| weight > 0.0) {
+            ends[last..].fill(u32::MAX);
         }
-        Alias { cells }
+        let bits = weights.len().next_power_of_two().ilog2().clamp(8, 24);
+        let shift = 32 - bits;
+        let guide = (0..1u64 << bits).map(|lead| ends.partition_point(|&end| u64::from(end) <= lead << shift) as u32);
+        Quantiles { guide: guide.collect(), ends, shift }
     }
 
+    /// The i that a number uniform in 0..2^32 stands for.
     #[inline(always)]
-    pub fn draw(&self, rng: &mut Rng) -> u32 {
-        let bits = rng.bits();
-        let i = ((bits >> 32) * self.cells.len() as u64) >> 32;
-        let (threshold, other) = self.cells[i as usize];
-        if (bits as u32) < threshold { i as u32 } else { other }
+    pub fn at(&self, number: u32) -> u32 {
+        let mut i = self.guide[(number >> self.shift) as usize];
+        while self.ends[i as usize] <= number && number < u32::MAX {
+            i += 1;
+        }
+        i
     }
 }
 
@@ -69,17 +75,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alias_draws_in_proportion_to_the_weights() {
-        let weights = [5.0, 1.0, 0.0, 3.0, 1.0];
-        let (alias, mut rng, mut seen) = (Alias::new(&weights), Rng::new(7, 0), [0u32; 5]);
-        let n = 1_000_000;
-        for _ in 0..n {
-            seen[alias.draw(&mut rng) as usize] += 1;
+    fn quantiles_are_in_proportion_to_the_weights() {
+        let weights = [5.0, 1.0, 0.0, 3.0, 1.0, 0.0];
+        let quantiles = Quantiles::new(&weights);
+        let (mut seen, n) = ([0u32; 6], 1 << 20);
+        for number in 0..n {
+            seen[quantiles.at(number << 12) as usize] += 1;
         }
         for (count, weight) in seen.iter().zip(weights) {
-            let p = weight / 10.0;
-            let deviation = (p * (1.0 - p) / f64::from(n)).sqrt();
-            assert!((f64::from(*count) / f64::from(n) - p).abs() <= 5.0 * deviation, "{seen:?}");
+            assert!((f64::from(*count) - weight / 10.0 * f64::from(n)).abs() <= 1.0, "{seen:?}");
+        }
+        assert_eq!((quantiles.at(0), quantiles.at(u32::MAX)), (0, 4));
+    }
+
+    #[test]
+    fn quantiles_of_many_weights_are_those_of_a_plain_search() {
+        let mut rng = Rng::new(3, 0);
+        let weights: Vec<f64> = (1..5000).map(|i| f64::from(rng.below(1000)) / f64::from(i)).collect();
+        let (quantiles, total) = (Quantiles::new(&weights), weights.iter().sum::<f64>());
+        for _ in 0..10_000 {
+            let number = (rng.bits() >> 32) as u32;
+            let mut sum = 0.0;
+            let plain = weights.iter().position(|weight| {
+                sum += weight;
+                sum / total * 4_294_967_296.0 >= f64::from(number) + 1.0
+            });
+            assert_eq!(quantiles.at(number) as usize, plain.unwrap());
         }
     }
 

@@ -13,7 +13,7 @@
 #![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
 
 use crate::matrix::Matrix;
-use crate::random::{Alias, Rng};
+use crate::random::{Quantiles, Rng};
 use crate::simd::{LANES, Level, Portable, Simd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,7 +77,7 @@ pub struct SkipGram {
     context: Matrix,
     /// A word is kept where 32 random bits are at most this (subsampling of frequent words, section 2.3).
     keep: Vec<u32>,
-    noise: Alias,
+    noise: Quantiles,
     level: Level,
 }
 
@@ -104,7 +104,7 @@ impl SkipGram {
             })
             .collect();
         let weights: Vec<f64> = counts.iter().map(|&count| (count as f64).powf(NOISE_POWER)).collect();
-        Ok(SkipGram { options, vectors, context, keep, noise: Alias::new(&weights), level })
+        Ok(SkipGram { options, vectors, context, keep, noise: Quantiles::new(&weights), level })
     }
 
     /// Chunks in an epoch over `ids` of that length.
@@ -233,8 +233,8 @@ unsafe fn train_chunk<S: Simd>(model: &SkipGram, ids: &[u32], chunk: u64, s: &mu
         .step_by(BLOCK)
         .map(|at| options.alpha * ((1.0 - progress(at)) as f32).max(LOWEST_ALPHA))
         .collect();
-    for noise in &mut s.noise {
-        *noise = model.noise.draw(&mut rng);
+    for j in 0..SHARED {
+        s.noise[j] = draw_noise(model, j, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
         unsafe { train_block::<S>(model, i * BLOCK, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
@@ -299,7 +299,7 @@ unsafe fn train_block<S: Simd>(
         let pairs = s.o.len();
         for j in 0..SHARED {
             s.n[j] = model.context.row(s.noise[j] as usize);
-            s.noise[j] = model.noise.draw(rng); // for the next block, so that its rows can be fetched now
+            s.noise[j] = draw_noise(model, j, rng); // for the next block, so that its rows can be fetched now
             prefetch(model.context.row(s.noise[j] as usize), stride);
         }
         for i in at + BLOCK..(at + 2 * BLOCK).min(s.kept.len()) {
@@ -345,6 +345,14 @@ unsafe fn train_block<S: Simd>(
         done.pairs += pairs as u64;
         done.flops += 6 * (model.options.dim * (pairs + count * SHARED)) as u64;
     }
+}
+
+/// The j-th of a block's noise words. Each is drawn from a stratum of its own, an equal share of the distribution from the
+/// most frequent word to the rarest, so that every block has its due of both: the same mean, less variance.
+#[inline(always)]
+fn draw_noise(model: &SkipGram, j: usize, rng: &mut Rng) -> u32 {
+    let number = ((j as u64) << 32 | rng.bits() >> 32) / SHARED as u64;
+    model.noise.at(number as u32)
 }
 
 /// How much one shared noise word counts for a position with so many pairs.
