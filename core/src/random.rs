@@ -34,7 +34,7 @@ impl Rng {
 /// Turns a uniform number into i with probability in proportion to its weight: the inverse of the cumulative
 /// distribution, through a guide table (Chen and Asau 1974). Numbers spread evenly give a stratified sample.
 pub struct Quantiles {
-    ends: Vec<u32>,  // i has the numbers below ends[i] and not below ends[i - 1]; the last end is 2^32 - 1, and inclusive
+    ends: Vec<u32>, // i has the numbers below ends[i] and not below ends[i - 1]; the last end is 2^32 - 1, and inclusive
     guide: Vec<u32>, // for each leading bits of a number, where to begin to look
     shift: u32,
 }

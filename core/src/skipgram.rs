@@ -6,8 +6,10 @@
 //! position * negatives / SHARED. The scores of a block are then one matrix product, X N^T, and its updates two more,
 //! G N and G^T X, with tiles held in registers; only the true pairs remain single dot products.
 //!
-//! All gradients of a block are taken at its start (a mini-batch of about 100 pairs), except that context rows are
-//! updated as the block goes. Threads take chunks of the text in turn and update the rows without locks (Hogwild).
+//! All gradients of a block are taken at its start (a mini-batch of about 100 pairs), except that the pairs of a position
+//! see what those before it changed. Threads take chunks of the text in turn and update the rows without locks (Hogwild).
+//! Only the rows that every thread would write all the time are not fought for: of the most frequent words as context each
+//! thread has rows of its own, and the threads' means are taken between chunks.
 
 // The loops of a kernel walk several arrays with one index, and pass pointers and strides.
 #![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
@@ -30,7 +32,10 @@ const NOISE_POWER: f64 = 0.75;
 /// word2vec.c: the rate falls linearly, but not below this share of the first one.
 const LOWEST_ALPHA: f32 = 1e-4;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
-const LOSS_EVERY: usize = 32;
+const LOSS_EVERY: usize = 256;
+/// Of so many of the most frequent words each thread has its own rows as context. Within a chunk these rows see updates
+/// enough to follow the text by themselves, so that a mean between chunks loses nothing; rarer words would.
+const HOT: usize = 64;
 /// Vectors of LANES floats that a group of columns holds in registers.
 const GROUP: usize = 8;
 
@@ -78,6 +83,7 @@ pub struct SkipGram {
     /// A word is kept where 32 random bits are at most this (subsampling of frequent words, section 2.3).
     keep: Vec<u32>,
     noise: Quantiles,
+    hot: usize,
     level: Level,
 }
 
@@ -89,7 +95,7 @@ impl SkipGram {
         for row in 0..counts.len() {
             let mut rng = Rng::new(options.seed ^ 0x5EED, row as u64);
             for x in &mut vectors.write(row)[..options.dim] {
-                *x = (rng.unit() - 0.5) / options.dim as f32; // word2vec.c
+                *x = (2.0 * rng.unit() - 1.0) / options.dim as f32; // gensim 4; word2vec.c has half of it
             }
         }
         let total = counts.iter().sum::<u64>() as f64;
@@ -104,7 +110,8 @@ impl SkipGram {
             })
             .collect();
         let weights: Vec<f64> = counts.iter().map(|&count| (count as f64).powf(NOISE_POWER)).collect();
-        Ok(SkipGram { options, vectors, context, keep, noise: Quantiles::new(&weights), level })
+        let hot = if options.threads > 1 { HOT.min(counts.len()) } else { 0 };
+        Ok(SkipGram { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
     }
 
     /// Chunks in an epoch over `ids` of that length.
@@ -130,6 +137,7 @@ impl SkipGram {
             let mut done = Done::default();
             loop {
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
+                share_hot(model, &mut scratch);
                 if chunk >= to {
                     return done;
                 }
@@ -169,14 +177,45 @@ struct Scratch {
     x: [*mut f32; BLOCK], // rows of the block's words
     noise: [u32; SHARED],
     n: [*mut f32; SHARED],     // rows of the noise words
-    o: Vec<*mut f32>,          // rows of the context words, position after position
+    near: Vec<*mut f32>,       // rows, as context, of the words from a window before the block to one behind it
+    o: Vec<*mut f32>,          // those of the pairs, position after position
     first: [usize; BLOCK + 1], // where each position's contexts start in `o`
-    sums: Vec<f32>,            // dot products of the pairs, unreduced: 16 floats each
-    gains: Vec<f32>,           // then their gradients
-    g: Vec<f32>,               // (BLOCK, SHARED) scores with the noise words, then gradients
-    dx: Vec<f32>,              // (BLOCK, stride) what the block adds to its words' rows
-    dn: Vec<f32>,              // (SHARED, stride) and to the noise words' rows
-    zero: Vec<f32>,            // stands in for the rows that a short block lacks
+    sums: Aligned,             // dot products of the pairs, unreduced: 16 floats each
+    gains: Aligned,            // then their gradients
+    g: Aligned,                // (BLOCK, SHARED) scores with the noise words, then gradients
+    dx: Aligned,               // (BLOCK, stride) what the noise adds to the block's rows
+    dn: Aligned,               // (SHARED, stride) and the block to the noise words' rows
+    zero: Aligned,             // stands in for the rows that a short block lacks
+    hot: Aligned,              // (HOT, stride) this thread's rows of the most frequent words, as context
+    hot_before: Aligned,       // what they were when last shared
+}
+
+/// Floats that begin at a cache line.
+struct Aligned(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Aligned {
+    fn zeros(floats: usize) -> Aligned {
+        Aligned(vec![Line([0.0; 16]); floats.div_ceil(16)])
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: lines are sixteen floats each and nothing else.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * 16) }
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 16) }
+    }
 }
 
 impl Scratch {
@@ -189,14 +228,17 @@ impl Scratch {
             x: [std::ptr::null_mut(); BLOCK],
             noise: [0; SHARED],
             n: [std::ptr::null_mut(); SHARED],
-            o: Vec::with_capacity(most),
+            near: vec![std::ptr::null_mut(); BLOCK + 2 * model.options.window],
+            o: vec![std::ptr::null_mut(); most + 1],
             first: [0; BLOCK + 1],
-            sums: vec![0.0; most.next_multiple_of(LANES) * LANES],
-            gains: vec![0.0; most.next_multiple_of(LANES)],
-            g: vec![0.0; BLOCK * SHARED],
-            dx: vec![0.0; BLOCK * stride],
-            dn: vec![0.0; SHARED * stride],
-            zero: vec![0.0; stride],
+            sums: Aligned::zeros(most.next_multiple_of(LANES) * LANES),
+            gains: Aligned::zeros(most.next_multiple_of(LANES)),
+            g: Aligned::zeros(BLOCK * SHARED),
+            dx: Aligned::zeros(BLOCK * stride),
+            dn: Aligned::zeros(SHARED * stride),
+            zero: Aligned::zeros(stride),
+            hot: Aligned::zeros(model.hot * stride),
+            hot_before: Aligned::zeros(model.hot * stride),
         }
     }
 }
@@ -279,32 +321,41 @@ unsafe fn train_block<S: Simd>(
         let (stride, window) = (model.vectors.stride, model.options.window as u32);
         let count = BLOCK.min(s.kept.len() - at);
 
-        // Rows of the block: words, contexts, noise.
-        s.o.clear();
+        // Rows of the block: words, contexts, noise. Without branches: how far a window reaches cannot be predicted.
+        let (window, hot) = (window as usize, s.hot.as_mut_ptr());
+        for (place, near) in s.near.iter_mut().enumerate() {
+            let c = (at + place).wrapping_sub(window);
+            *near = s.kept.get(c).map_or(std::ptr::null_mut(), |&word| context_row(model, hot, word));
+        }
+        let mut pairs = 0;
         for b in 0..BLOCK {
-            s.first[b] = s.o.len();
+            s.first[b] = pairs;
             s.x[b] = s.zero.as_mut_ptr();
             if b < count {
                 let i = at + b;
-                let reach = 1 + rng.below(window) as usize; // word2vec.c: each distance up to the window, nearer ones oftener
+                let reach = 1 + rng.below(window as u32) as usize; // word2vec.c: each distance up to the window, nearer ones oftener
                 s.x[b] = model.vectors.row(s.kept[i] as usize);
-                let (low, high) =
-                    (i.saturating_sub(reach).max(s.start[i] as usize), (i + reach + 1).min(s.end[i] as usize));
-                for c in (low..i).chain(i + 1..high) {
-                    s.o.push(model.context.row(s.kept[c] as usize));
+                let before = reach.min(i - *s.start.get_unchecked(i) as usize);
+                let after = reach.min(*s.end.get_unchecked(i) as usize - 1 - i);
+                let near = s.near.as_ptr().add(b + window);
+                let o = s.o.as_mut_ptr();
+                for distance in 1..=window {
+                    *o.add(pairs) = *near.sub(distance);
+                    pairs += usize::from(distance <= before);
+                    *o.add(pairs) = *near.add(distance);
+                    pairs += usize::from(distance <= after);
                 }
             }
         }
-        s.first[BLOCK] = s.o.len();
-        let pairs = s.o.len();
+        s.first[BLOCK] = pairs;
         for j in 0..SHARED {
-            s.n[j] = model.context.row(s.noise[j] as usize);
+            s.n[j] = context_row(model, hot, s.noise[j]);
             s.noise[j] = draw_noise(model, j, rng); // for the next block, so that its rows can be fetched now
             prefetch(model.context.row(s.noise[j] as usize), stride);
         }
         for i in at + BLOCK..(at + 2 * BLOCK).min(s.kept.len()) {
             prefetch(model.vectors.row(s.kept[i] as usize), stride);
-            if let Some(&c) = s.kept.get(i + window as usize) {
+            if let Some(&c) = s.kept.get(i + window) {
                 prefetch(model.context.row(c as usize), stride);
             }
         }
@@ -336,14 +387,36 @@ unsafe fn train_block<S: Simd>(
         for b in 0..count {
             pair_updates::<S>(s, b, stride);
         }
-        for b in 0..count {
-            add_row::<S>(s.x[b], s.dx.as_ptr().add(b * stride), stride);
-        }
         for j in 0..SHARED {
             add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
         }
         done.pairs += pairs as u64;
         done.flops += 6 * (model.options.dim * (pairs + count * SHARED)) as u64;
+    }
+}
+
+/// The row of a word as context: the thread's own, if it has one.
+#[inline(always)]
+fn context_row(model: &SkipGram, hot: *mut f32, word: u32) -> *mut f32 {
+    let word = word as usize;
+    let (own, shared) = (hot.wrapping_add(word * model.context.stride), model.context.row(word));
+    if word < model.hot { own } else { shared }
+}
+
+/// Add the mean of what the threads' own rows learned to the shared ones, and go on from there.
+fn share_hot(model: &SkipGram, s: &mut Scratch) {
+    let share = 1.0 / model.options.threads as f32;
+    for word in 0..model.hot {
+        let (shared, first) = (model.context.row(word), word * model.context.stride);
+        for k in 0..model.context.stride {
+            let (own, before) = (&mut s.hot[first + k], &mut s.hot_before[first + k]);
+            // SAFETY: within the row; races as everywhere (see Matrix).
+            unsafe {
+                *shared.add(k) += share * (*own - *before);
+                *own = *shared.add(k);
+            }
+            *before = *own;
+        }
     }
 }
 
@@ -367,7 +440,7 @@ fn prefetch(row: *const f32, stride: usize) {
     #[cfg(target_arch = "x86_64")]
     for i in (0..stride).step_by(16) {
         // SAFETY: a hint; it reads nothing that the program can see.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(row.wrapping_add(i).cast()) };
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(row.wrapping_add(i).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (row, stride);
@@ -521,7 +594,7 @@ unsafe fn tile<S: Simd, const C: usize>(
     }
 }
 
-/// For each pair p of position b: dx_b += gain * o_p and o_p += gain * x_b.
+/// For each pair p of position b: dx_b += gain * o_p and o_p += gain * x_b; then x_b += dx_b.
 #[inline(always)]
 unsafe fn pair_updates<S: Simd>(s: &mut Scratch, b: usize, stride: usize) {
     unsafe {
@@ -532,7 +605,7 @@ unsafe fn pair_updates<S: Simd>(s: &mut Scratch, b: usize, stride: usize) {
 #[inline(always)]
 unsafe fn pair_updates_group<S: Simd, const C: usize>(at: usize, s: &mut Scratch, b: usize, stride: usize) {
     unsafe {
-        let d = s.dx.as_mut_ptr().add(b * stride + at);
+        let d = s.dx.as_ptr().add(b * stride + at);
         let (mut x, mut dx) = ([S::zero(); C], [S::zero(); C]);
         for k in 0..C {
             x[k] = S::load(s.x[b].add(at + k * LANES));
@@ -548,7 +621,7 @@ unsafe fn pair_updates_group<S: Simd, const C: usize>(at: usize, s: &mut Scratch
             }
         }
         for k in 0..C {
-            S::store(d.add(k * LANES), dx[k]);
+            S::store(s.x[b].add(at + k * LANES), S::add(x[k], dx[k]));
         }
     }
 }
@@ -612,7 +685,7 @@ mod tests {
             let place = (chunk % chunks) as usize * CHUNK;
             thin(&model, &ids[place..ids.len().min(place + CHUNK)], &mut scratch, &mut rng);
             let s = &scratch;
-            let mut noise: Vec<usize> = (0..SHARED).map(|_| model.noise.draw(&mut rng) as usize).collect();
+            let mut noise: Vec<usize> = (0..SHARED).map(|j| draw_noise(&model, j, &mut rng) as usize).collect();
             for at in (0..s.kept.len()).step_by(BLOCK) {
                 let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
                 let alpha = f64::from(o.alpha) * (1.0 - progress).max(1e-4);
@@ -625,10 +698,11 @@ mod tests {
                         sentence.filter(|&j| j != i && j.abs_diff(i) <= reach).map(|j| s.kept[j] as usize).collect()
                     })
                     .collect();
-                let next: Vec<usize> = (0..SHARED).map(|_| model.noise.draw(&mut rng) as usize).collect();
+                let next: Vec<usize> = (0..SHARED).map(|j| draw_noise(&model, j, &mut rng) as usize).collect();
                 let (x0, c0, mut c1) = (x.clone(), c.clone(), c.clone()); // c1: with what the block's pairs have added
                 for (b, i) in block.enumerate() {
                     let word = s.kept[i] as usize;
+                    let now = x[word].clone(); // x0, unless the word stood in the block before
                     let weight = (contexts[b].len() * o.negatives) as f64 / SHARED as f64;
                     for &n in &noise {
                         let g = -alpha * weight * sigmoid(dot(&x0[word], &c0[n]));
@@ -641,8 +715,8 @@ mod tests {
                         let g = alpha * (1.0 - sigmoid(dot(&x0[word], &c0[j])));
                         for k in 0..o.dim {
                             x[word][k] += g * c1[j][k];
-                            c1[j][k] += g * x0[word][k];
-                            c[j][k] += g * x0[word][k];
+                            c1[j][k] += g * now[k];
+                            c[j][k] += g * now[k];
                         }
                     }
                 }
@@ -708,6 +782,25 @@ mod tests {
     }
 
     #[test]
+    fn threads_share_the_mean_of_their_own_rows() {
+        let (_, counts) = text(300, 100);
+        let model = SkipGram::new(&counts, Options { threads: 2, ..options(20) }, Level::Portable).unwrap();
+        let (mut first, mut second) = (Scratch::new(&model), Scratch::new(&model));
+        for s in [&mut first, &mut second] {
+            share_hot(&model, s);
+        }
+        first.hot[3] += 1.0;
+        second.hot[3] += 2.0;
+        for s in [&mut first, &mut second] {
+            share_hot(&model, s);
+        }
+        share_hot(&model, &mut first);
+        assert_eq!((model.context.read(0)[3], first.hot[3], second.hot[3]), (1.5, 1.5, 1.5));
+        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), 0), first.hot.as_ptr()));
+        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), HOT as u32), model.context.row(HOT)));
+    }
+
+    #[test]
     fn padding_stays_zero_and_threads_share_the_work() {
         let (ids, counts) = text(300, 8000);
         let last = SkipGram::chunks(ids.len());
@@ -716,6 +809,7 @@ mod tests {
         let done = model.run(&ids, 0, last);
         assert_eq!(done.words as usize, ids.iter().filter(|&&id| id != SENTENCE_END).count());
         assert!(done.loss.is_finite() && done.loss_pairs > 0);
+        assert!(model.context.read(0).iter().any(|&x| x != 0.0)); // what the threads' own rows learned is kept
         for row in 0..300 {
             assert!(model.vectors.read(row)[37..].iter().all(|&x| x == 0.0));
         }
