@@ -70,6 +70,13 @@ impl Interner {
         }
     }
 
+    /// The number of a token that was seen `count` times elsewhere.
+    pub fn add(&mut self, token: &[u8], count: u64) -> u32 {
+        let id = self.number(token, false);
+        self.counts[id as usize] += count - 1;
+        id
+    }
+
     #[cold]
     fn long(&mut self, token: &[u8], lower: bool) -> u32 {
         let mut scratch = std::mem::take(&mut self.lower);

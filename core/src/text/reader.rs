@@ -5,7 +5,6 @@ use super::intern::Interner;
 use super::tokens::{NotUtf8, Rules, Sink, last_cut, tokenise};
 use memmap2::{Mmap, MmapMut};
 use rayon::prelude::*;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -163,7 +162,7 @@ impl Reader {
     pub fn end_source(&mut self) -> Result<(), Error> {
         let rest = std::mem::take(&mut self.carry);
         self.process(&rest)?;
-        self.store.push(&[SENTENCE_END])?;
+        self.store.push(vec![SENTENCE_END])?;
         self.blocks.push(Block { interner: 0, length: 1 });
         (self.offset, self.mid_line, self.file) = (0, false, None);
         Ok(())
@@ -192,27 +191,27 @@ impl Reader {
             start = end;
         }
         let interners = &self.interners;
-        let numbered: Vec<Result<(usize, Vec<u32>), NotUtf8>> = self.pool.install(|| {
+        let numbered: Vec<Result<(usize, Vec<u32>, usize), NotUtf8>> = self.pool.install(|| {
             pieces
                 .par_iter()
                 .map(|&(start, end, mid_line)| {
                     let thread = rayon::current_thread_index().unwrap_or(0);
                     // Never contended: a thread locks its own.
                     let mut interner = interners[thread].lock().expect("no thread panicked while it held the lock");
-                    let mut numbers =
-                        Numbers { interner: &mut interner, ids: Vec::with_capacity((end - start) / 5 + 8) };
-                    tokenise(&text[start..end], rules, mid_line, &mut numbers)
+                    let ids = Vec::with_capacity((end - start) / 5 + 8);
+                    let mut numbering = Numbering { interner: &mut interner, ids, ends: 0 };
+                    tokenise(&text[start..end], rules, mid_line, &mut numbering)
                         .map_err(|error| NotUtf8 { offset: error.offset + start as u64, ..error })?;
-                    Ok((thread, numbers.ids))
+                    Ok((thread, numbering.ids, numbering.ends))
                 })
                 .collect()
         });
         for result in numbered {
-            let (interner, ids) =
+            let (interner, ids, ends) =
                 result.map_err(|e| Error::NotUtf8(NotUtf8 { offset: e.offset + self.offset, ..e }))?;
-            self.tokens += ids.iter().filter(|&&id| id != SENTENCE_END).count() as u64;
-            self.store.push(&ids)?;
+            self.tokens += (ids.len() - ends) as u64;
             self.blocks.push(Block { interner, length: ids.len() });
+            self.store.push(ids)?;
         }
         if self.store.bytes() > self.settings.spill {
             self.store.spill()?;
@@ -230,36 +229,28 @@ impl Reader {
         let interners: Vec<Interner> = interners.into_iter().map(|lock| lock.into_inner().expect("unlocked")).collect();
 
         // One vocabulary from those of the threads, the most frequent word first, equals in order of their bytes.
-        let mut counts: HashMap<&[u8], u64, rustc_hash::FxBuildHasher> = HashMap::default();
-        for interner in &interners {
-            for id in 0..interner.size() {
-                *counts.entry(interner.token(id)).or_default() += interner.count(id);
-            }
-        }
-        let (distinct, highest) = (counts.len(), counts.values().copied().max().unwrap_or(0));
-        let mut words: Vec<(&[u8], u64)> = counts.into_iter().filter(|&(_, count)| count >= min_count).collect();
-        pool.install(|| words.par_sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0))));
+        let mut interners = interners.into_iter();
+        let mut all = interners.next().expect("at least one thread");
+        let mut tables: Vec<Vec<u32>> = vec![(0..all.size() as u32).collect()];
+        tables.extend(interners.map(|one| (0..one.size()).map(|id| all.add(one.token(id), one.count(id))).collect()));
+        let (distinct, highest) = (all.size(), (0..all.size()).map(|id| all.count(id)).max().unwrap_or(0));
+        let mut words: Vec<u32> = (0..distinct as u32).filter(|&id| all.count(id as usize) >= min_count).collect();
+        let key = |id: u32| (std::cmp::Reverse(all.count(id as usize)), all.token(id as usize));
+        pool.install(|| words.par_sort_unstable_by(|&a, &b| key(a).cmp(&key(b))));
         words.truncate(max_vocab);
-        let rows: HashMap<&[u8], u32, rustc_hash::FxBuildHasher> =
-            words.iter().enumerate().map(|(row, &(word, _))| (word, row as u32)).collect();
-        let tables: Vec<Vec<u32>> = interners
-            .iter()
-            .map(|interner| {
-                (0..interner.size()).map(|id| rows.get(interner.token(id)).copied().unwrap_or(DROPPED)).collect()
-            })
-            .collect();
+        let mut rows = vec![DROPPED; distinct];
+        for (row, &id) in words.iter().enumerate() {
+            rows[id as usize] = row as u32;
+        }
+        for id in tables.iter_mut().flatten() {
+            *id = rows[*id as usize];
+        }
 
-        let mut sentences = 0;
-        let ids = store.rewrite(|numbers| {
-            let lengths = remap(&pool, numbers, &blocks, &tables);
-            let (length, ends) = compact(numbers, &blocks, &lengths);
-            sentences = ends;
-            length
-        })?;
+        let (ids, sentences) = store.rewrite(&pool, &blocks, &tables)?;
         Ok(Corpus {
-            kept_tokens: words.iter().map(|&(_, count)| count).sum(),
-            labels: words.iter().map(|(word, _)| String::from_utf8_lossy(word).into_owned()).collect(),
-            counts: words.iter().map(|&(_, count)| count).collect(),
+            kept_tokens: words.iter().map(|&id| all.count(id as usize)).sum(),
+            labels: words.iter().map(|&id| String::from_utf8_lossy(all.token(id as usize)).into_owned()).collect(),
+            counts: words.iter().map(|&id| all.count(id as usize)).collect(),
             ids,
             tokens,
             sentences,
@@ -279,12 +270,13 @@ fn next_cut(text: &[u8], from: usize) -> usize {
 }
 
 /// Turns tokens into provisional numbers.
-struct Numbers<'a> {
+struct Numbering<'a> {
     interner: &'a mut Interner,
     ids: Vec<u32>,
+    ends: usize, // of sentences, among the ids
 }
 
-impl Sink for Numbers<'_> {
+impl Sink for Numbering<'_> {
     #[inline(always)]
     fn ascii(&mut self, token: &[u8], lower: bool) {
         self.ids.push(self.interner.number(token, lower));
@@ -296,73 +288,68 @@ impl Sink for Numbers<'_> {
     fn sentence_end(&mut self) {
         if self.ids.last() != Some(&SENTENCE_END) {
             self.ids.push(SENTENCE_END);
+            self.ends += 1;
         }
     }
 }
 
-/// In each block, in parallel: rows for provisional numbers, rare words and then needless sentence ends left out.
-/// Returns how much of each block remains, at its front.
-fn remap(pool: &rayon::ThreadPool, numbers: &mut [u32], blocks: &[Block], tables: &[Vec<u32>]) -> Vec<usize> {
-    let mut rest = numbers;
-    let mut parts: Vec<(&mut [u32], &[u32])> = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        let (part, tail) = rest.split_at_mut(block.length);
-        parts.push((part, &tables[block.interner]));
-        rest = tail;
+/// Rows of the vocabulary for a block's provisional numbers, in place; rare words and then needless sentence ends are left
+/// out. Returns how much remains, at the front.
+fn remap(numbers: &mut [u32], table: &[u32]) -> usize {
+    let (mut to, mut last) = (0, 0);
+    for at in 0..numbers.len() {
+        let id = numbers[at];
+        let row = if id == SENTENCE_END { id } else { table[id as usize] };
+        if row != DROPPED && !(row == SENTENCE_END && last == SENTENCE_END) {
+            numbers[to] = row;
+            last = row;
+            to += 1;
+        }
     }
-    pool.install(|| {
-        parts
-            .into_par_iter()
-            .map(|(part, table)| {
-                let (mut to, mut last) = (0, 0);
-                for at in 0..part.len() {
-                    let id = part[at];
-                    let row = if id == SENTENCE_END { id } else { table[id as usize] };
-                    if row != DROPPED && !(row == SENTENCE_END && last == SENTENCE_END) {
-                        part[to] = row;
-                        last = row;
-                        to += 1;
-                    }
-                }
-                to
-            })
-            .collect()
-    })
+    to
 }
 
-/// Move what remains of the blocks together; no sentence is empty. Returns the length and the number of sentences.
-fn compact(numbers: &mut [u32], blocks: &[Block], lengths: &[usize]) -> (usize, u64) {
-    let (mut to, mut from) = (0, 0);
-    for (block, &length) in blocks.iter().zip(lengths) {
-        let needless = length > 0 && numbers[from] == SENTENCE_END && (to == 0 || numbers[to - 1] == SENTENCE_END);
-        let start = from + usize::from(needless);
-        numbers.copy_within(start..from + length, to);
-        to += from + length - start;
-        from += block.length;
-    }
-    let sentences = numbers[..to].iter().filter(|&&id| id == SENTENCE_END).count() as u64;
-    (to, sentences)
+/// Joins what remains of blocks: no sentence is empty.
+#[derive(Default)]
+struct Joined {
+    length: usize,
+    sentences: u64,
+    open: bool, // the last sentence has words, and no end yet
 }
 
-/// Provisional numbers: in memory, then in a temporary file.
+impl Joined {
+    /// Take the next block; returns the part of it that belongs to the whole.
+    fn add<'a>(&mut self, block: &'a [u32]) -> &'a [u32] {
+        let needless = !self.open && block.first() == Some(&SENTENCE_END);
+        let part = &block[usize::from(needless)..];
+        self.length += part.len();
+        self.sentences += part.iter().filter(|&&id| id == SENTENCE_END).count() as u64;
+        if let Some(&last) = part.last() {
+            self.open = last != SENTENCE_END;
+        }
+        part
+    }
+}
+
+/// Provisional numbers, block after block: in memory, then in a temporary file.
 enum Store {
-    Memory(Vec<u32>),
+    Memory(Vec<Vec<u32>>),
     File { file: File, bytes: usize },
 }
 
 impl Store {
     fn bytes(&self) -> usize {
         match self {
-            Store::Memory(ids) => ids.len() * 4,
+            Store::Memory(blocks) => blocks.iter().map(|ids| ids.len() * 4).sum(),
             Store::File { .. } => 0,
         }
     }
 
-    fn push(&mut self, ids: &[u32]) -> io::Result<()> {
+    fn push(&mut self, ids: Vec<u32>) -> io::Result<()> {
         match self {
-            Store::Memory(all) => all.extend_from_slice(ids),
+            Store::Memory(blocks) => blocks.push(ids),
             Store::File { file, bytes } => {
-                file.write_all(as_bytes(ids))?;
+                file.write_all(as_bytes(&ids))?;
                 *bytes += ids.len() * 4;
             }
         }
@@ -370,31 +357,58 @@ impl Store {
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        if let Store::Memory(ids) = self {
-            let mut file = tempfile::tempfile()?; // without a name: gone with the process, however that ends
-            file.write_all(as_bytes(ids))?;
-            *self = Store::File { file, bytes: ids.len() * 4 };
+        if let Store::Memory(blocks) = self {
+            let file = tempfile::tempfile()?; // without a name: gone with the process, however that ends
+            let blocks = std::mem::take(blocks);
+            *self = Store::File { file, bytes: 0 };
+            for ids in blocks {
+                self.push(ids)?;
+            }
         }
         Ok(())
     }
 
-    /// Let `change` rewrite all numbers in place and say how many are left.
-    fn rewrite(self, change: impl FnOnce(&mut [u32]) -> usize) -> io::Result<Ids> {
+    /// Rows of the vocabulary for all numbers, and how many sentences they make.
+    fn rewrite(self, pool: &rayon::ThreadPool, blocks: &[Block], tables: &[Vec<u32>]) -> io::Result<(Ids, u64)> {
+        let mut joined = Joined::default();
         match self {
-            Store::Memory(mut ids) => {
-                let length = change(&mut ids);
-                ids.truncate(length);
-                Ok(Ids::Memory(ids))
+            Store::Memory(mut parts) => {
+                pool.install(|| {
+                    parts.par_iter_mut().zip(blocks).for_each(|(part, block)| {
+                        let length = remap(part, &tables[block.interner]);
+                        part.truncate(length);
+                    });
+                });
+                let mut ids = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+                for part in parts {
+                    ids.extend_from_slice(joined.add(&part)); // the part is freed
+                }
+                Ok((Ids::Memory(ids), joined.sentences))
             }
             Store::File { file, bytes } => {
                 // SAFETY: the file has no name, so no one else can change it.
                 let mut map = unsafe { MmapMut::map_mut(&file)? };
                 // SAFETY: a map begins at a page, and every bit pattern is a u32.
                 let ids = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast::<u32>(), bytes / 4) };
-                let length = change(ids);
+                let (mut rest, mut parts) = (&mut *ids, Vec::with_capacity(blocks.len()));
+                for block in blocks {
+                    let (part, tail) = rest.split_at_mut(block.length);
+                    parts.push((part, &tables[block.interner]));
+                    rest = tail;
+                }
+                let lengths: Vec<usize> =
+                    pool.install(|| parts.into_par_iter().map(|(part, table)| remap(part, table)).collect());
+                let mut from = 0;
+                for (block, length) in blocks.iter().zip(lengths) {
+                    let to = joined.length;
+                    let part = joined.add(&ids[from..from + length]).len();
+                    ids.copy_within(from + length - part..from + length, to);
+                    from += block.length;
+                }
+                let length = joined.length;
                 map.flush()?;
                 file.set_len(length as u64 * 4)?;
-                Ok(Ids::File { file, length })
+                Ok((Ids::File { file, length }, joined.sentences))
             }
         }
     }
@@ -410,6 +424,7 @@ mod tests {
     use super::super::tokens::{Sentences, Tokens};
     use super::*;
     use crate::random::Rng;
+    use std::collections::HashMap;
 
     fn settings(tokens: Tokens, sentences: Sentences) -> Settings {
         let rules = Rules { tokens, sentences, replace: false };
