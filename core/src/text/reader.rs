@@ -191,7 +191,7 @@ impl Reader {
             start = end;
         }
         let interners = &self.interners;
-        let numbered: Vec<Result<(usize, Vec<u32>, usize), NotUtf8>> = self.pool.install(|| {
+        let numbered: Vec<Result<_, NotUtf8>> = self.pool.install(|| {
             pieces
                 .par_iter()
                 .map(|&(start, end, mid_line)| {
