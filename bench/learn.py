@@ -25,9 +25,10 @@ EPOCHS = 5
 def firth_child(text: str, out: str, dim: int, seed: int, threads: int) -> float:
     """Learn, save, and tell how long the training loop took."""
     from firth.learn.word2vec import LearnStep, SkipGram, word2vec_steps
+    from firth.text import Reading
 
     options = SkipGram(dim=dim, epochs=EPOCHS, seed=seed, threads=threads)
-    steps = word2vec_steps(text, options, tokens="whitespace")
+    steps = word2vec_steps(text, options, Reading(tokens="whitespace"))
     loop_s = 0.0
     while True:
         try:

@@ -12,6 +12,7 @@ _HOME = {
     "FirthError": "firth._check",
     "Hits": "firth.space",
     "Map": "firth.maps",
+    "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
     "judge": "firth.judging",
@@ -26,6 +27,7 @@ __all__ = [
     "FirthError",
     "Hits",
     "Map",
+    "Reading",
     "SkipGram",
     "Space",
     "judge",
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from firth.maps import Map, map_space
     from firth.search import neighbors, top_k
     from firth.space import Hits, Space
-    from firth.text import read_corpus
+    from firth.text import Reading, read_corpus
 
 
 def __getattr__(name: str) -> Any:

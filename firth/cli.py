@@ -80,19 +80,12 @@ def learn(
     """
     _check_writable(out, (".space",), "learn writes .space files; `firth convert` makes other formats of them")
     from firth.learn.word2vec import SkipGram, word2vec_steps
+    from firth.text import Reading
 
     began = time.perf_counter()
-    steps = word2vec_steps(
-        sources,
-        SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads),
-        min_count=min_count,
-        max_vocab=max_vocab,
-        tokens=tokens,
-        sentences=sentences,
-        errors=errors,
-        column=column,
-        keep_on_interrupt=keep_on_interrupt,
-    )
+    options = SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    steps = word2vec_steps(sources, options, reading, keep_on_interrupt=keep_on_interrupt)
     space = _run(steps, quiet)
     space.save(out)
     if not quiet:

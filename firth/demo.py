@@ -24,7 +24,7 @@ from firth.learn.word2vec import LearnStep, SkipGram, word2vec_steps
 from firth.maps import Map, map_space_steps
 from firth.maps.reduce import Progress
 from firth.space import Hits, Space
-from firth.text import ReadStep
+from firth.text import Reading, ReadStep
 
 MAPPED = 3_000  # words on the map
 ANSWERS = 5
@@ -104,14 +104,14 @@ def demo_steps(
         name, questions = "text8", TEXT8_QUESTIONS
         text = yield from text8_steps()
         options = SkipGram(threads=threads, seed=seed)
-        steps = word2vec_steps(text, options, tokens="whitespace")
+        steps = word2vec_steps(text, options, Reading(tokens="whitespace"))
     else:
         name, questions = "docstrings", DOCSTRING_QUESTIONS
         text = folder / "docstrings.txt"
         yield from gather_steps(text)
         # A small text is read more often.
         options = SkipGram(epochs=15, threads=threads, seed=seed)
-        steps = word2vec_steps(text, options, sentences="paragraph")
+        steps = word2vec_steps(text, options, Reading(sentences="paragraph"))
     space = yield from steps
     space_path = folder / f"{name}.space"
     space.save(space_path)

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -29,6 +30,40 @@ BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
 COMPRESSED = (".gz", ".xz", ".zst")
 PLAIN = (".txt", ".text", ".md", ".rst")
 RECORDS = (".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a text becomes tokens and sentences, and which words are kept.
+
+    Attributes
+    ----------
+    tokens
+        "words": Unicode words (UAX 29), lower-cased, apostrophes inside them kept. "whitespace": as the text has them.
+    sentences
+        What ends a sentence: a "line", or a "paragraph" (a blank line). Windows of words do not cross it.
+    errors
+        What to do about bytes that are not UTF-8: "strict" raises, "replace" puts U+FFFD.
+    min_count, max_vocab
+        Words that occur less often, or are not among the most frequent, are left out.
+    column
+        The field of JSON lines, or the column of Parquet, that holds the text or the token lists.
+    """
+
+    tokens: Literal["words", "whitespace"] = "words"
+    sentences: Literal["line", "paragraph"] = "line"
+    errors: Literal["strict", "replace"] = "strict"
+    min_count: int = 5
+    max_vocab: int | None = None
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("tokens", self.tokens, ("words", "whitespace"))
+        check_choice("sentences", self.sentences, ("line", "paragraph"))
+        check_choice("errors", self.errors, ("strict", "replace"))
+        check_int("min_count", self.min_count, 1)
+        if self.max_vocab is not None:
+            check_int("max_vocab", self.max_vocab, 2)
 
 
 class Corpus(NamedTuple):
@@ -92,16 +127,8 @@ def read_corpus(
         A path: a file (plain text, .jsonl, .parquet; also .gz, .xz, .zst), a folder (its text files), a glob, or `-` for
         standard input; a list of paths; or token lists: any iterable of lists of hashable items, whose labels are their
         `str`.
-    tokens
-        "words": Unicode words (UAX 29), lower-cased, apostrophes inside them kept. "whitespace": as the text has them.
-    sentences
-        What ends a sentence: a "line", or a "paragraph" (a blank line). Windows of words do not cross it.
-    errors
-        What to do about bytes that are not UTF-8: "strict" raises, "replace" puts U+FFFD.
-    min_count, max_vocab
-        Words that occur less often, or are not among the most frequent, are left out.
-    column
-        The field of JSON lines, or the column of Parquet, that holds the text or the token lists.
+    tokens, sentences, errors, min_count, max_vocab, column
+        As in `Reading`.
     threads
         By default one for each core. The result does not depend on it.
     spill_bytes
@@ -120,40 +147,21 @@ def read_corpus(
     >>> corpus.ids.tolist() == [1, 0, SENTENCE_END, 1, 0, SENTENCE_END]
     True
     """
-    steps = read_corpus_steps(
-        source,
-        tokens=tokens,
-        sentences=sentences,
-        errors=errors,
-        min_count=min_count,
-        max_vocab=max_vocab,
-        column=column,
-        threads=threads,
-        spill_bytes=spill_bytes,
-    )
-    return drain(steps)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    return drain(read_corpus_steps(source, reading, threads=threads, spill_bytes=spill_bytes))
 
 
 def read_corpus_steps(
     source: Any,
+    reading: Reading | None = None,
     *,
-    tokens: Literal["words", "whitespace"] = "words",
-    sentences: Literal["line", "paragraph"] = "line",
-    errors: Literal["strict", "replace"] = "strict",
-    min_count: int = 5,
-    max_vocab: int | None = None,
-    column: str | None = None,
     threads: int | None = None,
     spill_bytes: int = SPILL_BYTES,
     _block_bytes: int = BLOCK_BYTES,
 ) -> Generator[ReadStep, None, Corpus]:
     """Read as `read_corpus` does, step by step."""
-    check_choice("tokens", tokens, ("words", "whitespace"))
-    check_choice("sentences", sentences, ("line", "paragraph"))
-    check_choice("errors", errors, ("strict", "replace"))
-    check_int("min_count", min_count, 1)
-    if max_vocab is not None:
-        check_int("max_vocab", max_vocab, 2)
+    reading = reading or Reading()
+    min_count, max_vocab, column = reading.min_count, reading.max_vocab, reading.column
     threads = check_int("threads", threads or available_threads(), 1, 4_096)
 
     paths = _paths(source)
@@ -166,7 +174,8 @@ def read_corpus_steps(
     else:
         from firth import _core
 
-        words, paragraphs, replace = tokens == "words", sentences == "paragraph", errors == "replace"
+        words, paragraphs = reading.tokens == "words", reading.sentences == "paragraph"
+        replace = reading.errors == "replace"
         reader = _core.TextReader(words, paragraphs, replace, threads, _block_bytes, spill_bytes)
         yield from _read_files(reader, paths or [], column)
         result = reader.finish(min_count, len_limit(max_vocab))

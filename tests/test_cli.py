@@ -102,6 +102,7 @@ def test_learn_takes_every_option(corpus, tmp_path):
     assert recipe["options"] == {
         "dim": 8, "window": 2, "negatives": 3, "sample": 0.0, "epochs": 2, "alpha": 0.05, "seed": 7, "threads": 1,
         "min_count": 2, "max_vocab": 2, "tokens": "whitespace", "sentences": "paragraph", "errors": "replace",
+        "column": "body",
     }  # fmt: skip
 
 

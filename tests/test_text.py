@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firth._check import ArgumentError, CorpusError
-from firth.text import SENTENCE_END, Corpus, ReadStep, read_corpus, read_corpus_steps
+from firth.text import SENTENCE_END, Corpus, Reading, ReadStep, read_corpus, read_corpus_steps
 
 TEXT = "The cat sat.\nThe dog sat down,\nthe cat ran\n\nA dog ran: the end\n"
 WORDS = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "cat", "ran"], ["a", "dog", "ran", "the", "end"]]
@@ -122,8 +122,9 @@ def test_text_is_its_token_lists_however_it_is_cut(tmp_path, lists, min_count, t
     if len(plain(lists, min_count)[0]) < 2:
         return
     (path := tmp_path / "a.txt").write_text("\n".join(" ".join(tokens) for tokens in lists))
-    options = dict(min_count=min_count, tokens="whitespace", threads=threads, spill_bytes=spill)
-    steps, corpus = read_corpus_steps(path, _block_bytes=block, **options), None
+    reading = Reading(min_count=min_count, tokens="whitespace")
+    steps = read_corpus_steps(path, reading, threads=threads, spill_bytes=spill, _block_bytes=block)
+    corpus = None
     while corpus is None:
         try:
             assert isinstance(next(steps), ReadStep)
@@ -377,7 +378,7 @@ def test_any_bytes_give_a_corpus_or_an_error(tmp_path, data, tokens, block):
     else:
         read = {}
     try:
-        steps = read_corpus_steps(path, min_count=1, tokens=tokens, threads=2, _block_bytes=block, **read)
+        steps = read_corpus_steps(path, Reading(min_count=1, tokens=tokens, **read), threads=2, _block_bytes=block)
         while True:
             next(steps)
     except CorpusError as error:

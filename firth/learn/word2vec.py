@@ -14,7 +14,7 @@ import numpy as np
 from firth._check import ArgumentError, TrainingError, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, ReadStep, available_threads, read_corpus_steps
+from firth.text import Corpus, Reading, ReadStep, available_threads, read_corpus_steps
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
 DIVERGED = 10.0  # a loss so many times that of vectors of zeros means that training diverged
@@ -127,7 +127,7 @@ def word2vec(
     dim, window, negatives, sample, epochs, alpha, seed, threads
         As in `SkipGram`.
     min_count, max_vocab, tokens, sentences, errors, column
-        As in `read_corpus`.
+        As in `Reading`.
 
     Returns
     -------
@@ -156,29 +156,15 @@ def word2vec(
     >>> len(space), space.vectors.shape
     (6, (6, 8))
     """
-    steps = word2vec_steps(
-        source,
-        SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads),
-        min_count=min_count,
-        max_vocab=max_vocab,
-        tokens=tokens,
-        sentences=sentences,
-        errors=errors,
-        column=column,
-    )
-    return drain(steps)
+    options = SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads)
+    return drain(word2vec_steps(source, options, Reading(tokens, sentences, errors, min_count, max_vocab, column)))
 
 
 def word2vec_steps(
     source: Source,
     options: SkipGram | None = None,
+    reading: Reading | None = None,
     *,
-    min_count: int = 5,
-    max_vocab: int | None = None,
-    tokens: Literal["words", "whitespace"] = "words",
-    sentences: Literal["line", "paragraph"] = "line",
-    errors: Literal["strict", "replace"] = "strict",
-    column: str | None = None,
     keep_on_interrupt: bool = False,
 ) -> Generator[ReadStep | LearnStep, None, Space]:
     """Learn as `word2vec` does, step by step: yields a ReadStep or a LearnStep every fraction of a second.
@@ -186,23 +172,13 @@ def word2vec_steps(
     With `keep_on_interrupt`, a KeyboardInterrupt during training (raised in it, or thrown into the generator) ends it
     and returns what was learned so far, its recipe saying so.
     """
-    options = options or SkipGram()
+    options, reading = options or SkipGram(), reading or Reading()
     threads = options.threads or available_threads()
-    corpus = yield from read_corpus_steps(
-        source,
-        tokens=tokens,
-        sentences=sentences,
-        errors=errors,
-        min_count=min_count,
-        max_vocab=max_vocab,
-        column=column,
-        threads=threads,
-    )
+    corpus = yield from read_corpus_steps(source, reading, threads=threads)
     vectors, interrupted_at = yield from _train(corpus, options, threads, keep_on_interrupt)
     recipe: dict[str, Any] = {
         "method": "word2vec",
-        "options": {**asdict(options), "threads": threads, "min_count": min_count, "max_vocab": max_vocab}
-        | {"tokens": tokens, "sentences": sentences, "errors": errors},
+        "options": {**asdict(options), "threads": threads, **asdict(reading)},
         "corpus": {"sources": corpus.sources, "digest": corpus.digest}
         | {"tokens": corpus.tokens, "kept_tokens": corpus.kept_tokens, "sentences": corpus.sentences},
     }
