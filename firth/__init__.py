@@ -9,12 +9,14 @@ __version__ = "0.1.0"
 
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
+    "Cbow": "firth.learn.word2vec",
     "FirthError": "firth._check",
     "Hits": "firth.space",
     "Map": "firth.maps",
     "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "cbow": "firth.learn.word2vec",
     "judge": "firth.judging",
     "map_space": "firth.maps",
     "neighbors": "firth.search",
@@ -24,12 +26,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Cbow",
     "FirthError",
     "Hits",
     "Map",
     "Reading",
     "SkipGram",
     "Space",
+    "cbow",
     "judge",
     "map_space",
     "neighbors",
@@ -41,7 +45,7 @@ __all__ = [
 if TYPE_CHECKING:
     from firth._check import FirthError
     from firth.judging import judge
-    from firth.learn.word2vec import SkipGram, word2vec
+    from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
     from firth.maps import Map, map_space
     from firth.search import neighbors, top_k
     from firth.space import Hits, Space

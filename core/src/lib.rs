@@ -4,17 +4,17 @@ pub mod digest;
 pub mod matrix;
 pub mod random;
 pub mod simd;
-pub mod skipgram;
 pub mod text;
 pub mod vectors;
+pub mod word2vec;
 
 #[cfg(feature = "python")]
 mod door {
     use crate::simd::Level;
-    use crate::skipgram;
     use crate::text::reader::{self, Ids, Settings};
     use crate::text::tokens::{Rules, Sentences, Tokens};
     use crate::vectors;
+    use crate::word2vec::{self, Method};
     use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
     use pyo3::buffer::PyBuffer;
     use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
@@ -45,18 +45,19 @@ mod door {
         Level::chosen().map(Level::name).map_err(PyValueError::new_err)
     }
 
-    /// A skip-gram model in training; firth/learn/word2vec.py checks the arguments.
+    /// A word2vec model in training; firth/learn/word2vec.py checks the arguments.
     #[pyclass]
-    struct SkipGram {
-        model: skipgram::SkipGram,
+    struct Word2Vec {
+        model: word2vec::Model,
     }
 
     #[pymethods]
-    impl SkipGram {
+    impl Word2Vec {
         #[new]
         #[allow(clippy::too_many_arguments)]
         fn new(
             counts: PyReadonlyArray1<'_, u64>,
+            cbow: bool,
             dim: usize,
             window: usize,
             negatives: usize,
@@ -66,28 +67,29 @@ mod door {
             seed: u64,
             threads: usize,
         ) -> PyResult<Self> {
-            let options = skipgram::Options { dim, window, negatives, sample, alpha, epochs, seed, threads };
+            let method = if cbow { Method::Cbow } else { Method::SkipGram };
+            let options = word2vec::Options { method, dim, window, negatives, sample, alpha, epochs, seed, threads };
             let level = Level::chosen().map_err(PyValueError::new_err)?;
-            Ok(Self { model: skipgram::SkipGram::new(counts.as_slice()?, options, level)? })
+            Ok(Self { model: word2vec::Model::new(counts.as_slice()?, options, level)? })
         }
 
         /// Chunks in an epoch over so many ids.
         #[staticmethod]
         fn chunks(ids: usize) -> u64 {
-            skipgram::SkipGram::chunks(ids)
+            word2vec::Model::chunks(ids)
         }
 
-        /// Train on chunks from..to: words, pairs, flops, loss, loss_pairs.
+        /// Train on chunks from..to: words, flops, loss, loss_pairs.
         fn run(
             &mut self,
             py: Python<'_>,
             ids: PyReadonlyArray1<'_, u32>,
             from: u64,
             to: u64,
-        ) -> PyResult<(u64, u64, u64, f64, u64)> {
+        ) -> PyResult<(u64, u64, f64, u64)> {
             let (ids, model) = (ids.as_slice()?, &mut self.model);
             let done = py.detach(|| model.run(ids, from, to));
-            Ok((done.words, done.pairs, done.flops, done.loss, done.loss_pairs))
+            Ok((done.words, done.flops, done.loss, done.loss_pairs))
         }
 
         /// Copy the word vectors, or the context vectors, into `out` (v, dim).
@@ -266,7 +268,7 @@ mod door {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add_function(wrap_pyfunction!(digest, module)?)?;
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
-        module.add_class::<SkipGram>()?;
+        module.add_class::<Word2Vec>()?;
         module.add_class::<TextReader>()?;
         module.add_function(wrap_pyfunction!(whole_lines, module)?)?;
         module.add_function(wrap_pyfunction!(trailing_numbers, module)?)?;

@@ -1,0 +1,113 @@
+//! CBOW: the mean of a word's company predicts the word.
+//!
+//! All gradients of a block are taken at its start. As in word2vec.c and gensim, each word of the company moves by the whole
+//! gradient of the mean, not by its share of it.
+
+use super::products::{self, by_groups};
+use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, true_gains};
+use crate::random::Rng;
+use crate::simd::{LANES, Simd};
+
+pub struct Cbow;
+
+impl Block for Cbow {
+    // A position is one prediction, not six as in skip-gram: half the noise words do (bench/LOG.md).
+    const BLOCK: usize = 16;
+    const SHARED: usize = 16;
+
+    #[inline(always)]
+    unsafe fn train<S: Simd>(
+        model: &Model,
+        at: usize,
+        alpha: f32,
+        measure: bool,
+        s: &mut Scratch,
+        rng: &mut Rng,
+        done: &mut Done,
+    ) {
+        unsafe {
+            let (stride, dim) = (model.vectors.stride, model.options.dim);
+            let count = Self::BLOCK.min(s.kept.len() - at);
+            let pairs = find_company::<Self>(model, at, s, rng);
+            find_rows::<Self>(model, &model.context, at, s, rng);
+            let h: [*mut f32; Self::BLOCK] = std::array::from_fn(|b| s.h.as_mut_ptr().wrapping_add(b * stride));
+
+            // Means and scores.
+            by_groups!(stride, means_and_dots::<S>(s, &h));
+            products::reduce::<S>(&mut s.gains, &s.sums, Self::BLOCK);
+            products::dots::<S>(&mut s.g, &h, &s.n, stride);
+
+            // Gradients of the loss with respect to the scores, times -alpha; a position without company has none.
+            let weight = model.options.negatives as f32 / Self::SHARED as f32;
+            for b in 0..Self::BLOCK {
+                let alone = s.first[b + 1] == s.first[b];
+                let noise = &mut s.g[b * Self::SHARED..][..Self::SHARED];
+                if measure && !alone {
+                    done.loss_pairs += 1;
+                    done.loss += loss(&s.gains[b..=b], noise, weight);
+                }
+                noise_gains::<S>(noise, alpha, if alone { 0.0 } else { weight });
+            }
+            true_gains::<S>(&mut s.gains, Self::BLOCK, alpha);
+
+            // Updates: dh = G N + gains o, dn = G^T H, o += gains h, and dh to all the company.
+            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
+            products::times::<S>(&mut s.dn, Self::SHARED, &h, s.g.as_ptr(), 1, Self::SHARED, stride);
+            by_groups!(stride, updates::<S>(s, &h, count, stride));
+            for j in 0..Self::SHARED {
+                products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
+            }
+            done.flops += (dim * (2 * pairs + count * (6 * (Self::SHARED + 1) + 1))) as u64;
+        }
+    }
+}
+
+/// h_b = mean of the company of position b; and sixteen partial sums of h_b . x_b, over the columns of the group added to
+/// those before it.
+#[inline(always)]
+unsafe fn means_and_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32]) {
+    unsafe {
+        for b in 0..h.len() {
+            let company = s.first[b]..s.first[b + 1];
+            let share = S::splat(1.0 / company.len().max(1) as f32);
+            let mut mean = [S::zero(); C];
+            for p in company {
+                let o = s.o.get_unchecked(p).add(at);
+                for k in 0..C {
+                    mean[k] = S::add(mean[k], S::load(o.add(k * LANES)));
+                }
+            }
+            let mut a = S::zero();
+            for k in 0..C {
+                mean[k] = S::mul(share, mean[k]);
+                S::store(h[b].add(at + k * LANES), mean[k]);
+                a = S::fma(mean[k], S::load(s.x[b].add(at + k * LANES)), a);
+            }
+            let sum = s.sums.as_mut_ptr().add(b * LANES);
+            S::store(sum, if at == 0 { a } else { S::add(a, S::load(sum)) });
+        }
+    }
+}
+
+/// For each position b: dh_b += gain * x_b and x_b += gain * h_b; then dh_b is added to each of its company.
+#[inline(always)]
+unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], count: usize, stride: usize) {
+    unsafe {
+        for b in 0..count {
+            let gain = S::splat(s.gains[b]);
+            let mut dh = [S::zero(); C];
+            for k in 0..C {
+                let (x, column) = (s.x[b].add(at + k * LANES), at + k * LANES);
+                let old = S::load(x);
+                dh[k] = S::fma(gain, old, S::load(s.dx.as_ptr().add(b * stride + column)));
+                S::store(x, S::fma(gain, S::load(h[b].add(column)), old));
+            }
+            for p in s.first[b]..s.first[b + 1] {
+                let o = s.o.get_unchecked(p).add(at);
+                for k in 0..C {
+                    S::store(o.add(k * LANES), S::add(S::load(o.add(k * LANES)), dh[k]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,698 @@
+//! word2vec (Mikolov et al. 2013b) as small matrix products: skip-gram and CBOW with negative sampling.
+//!
+//! Plain word2vec takes one pair of words at a time: a dot product with the true word and with each of five fresh noise
+//! words, six updates, all of them memory traffic. Here a block of neighbouring positions shares its noise words, each
+//! weighted so that the expected gradient stays that of `negatives` fresh ones a pair. The scores of a block are then one
+//! matrix product, X N^T, and its updates two more, G N and G^T X, with tiles held in registers; only the true pairs remain
+//! single dot products. This file holds what both methods share: the model, the text cut into chunks and blocks, the noise.
+//!
+//! Threads take chunks of the text in turn and update the rows without locks (Hogwild). Only the rows that every thread
+//! would write all the time are not fought for: of the most frequent words as company each thread has rows of its own, and
+//! the threads' means are taken between chunks.
+
+// The loops of a kernel walk several arrays with one index, and pass pointers and strides.
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
+
+mod cbow;
+mod products;
+mod skipgram;
+
+use crate::matrix::Matrix;
+use crate::random::{Quantiles, Rng};
+use crate::simd::{LANES, Level, Portable, Simd};
+use cbow::Cbow;
+use skipgram::SkipGram;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Marks the end of a sentence among the ids.
+pub const SENTENCE_END: u32 = u32::MAX;
+/// Ids a thread takes at a time: long enough that taking is free, short enough that threads end together.
+pub const CHUNK: usize = 16_384;
+/// Mikolov et al. 2013b, section 2.2: noise words are drawn in proportion to count ** 3/4.
+const NOISE_POWER: f64 = 0.75;
+/// word2vec.c: the rate falls linearly, but not below this share of the first one.
+const LOWEST_ALPHA: f32 = 1e-4;
+/// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
+const LOSS_EVERY: usize = 256;
+/// Of so many of the most frequent words each thread has its own rows as company. Within a chunk these rows see updates
+/// enough to follow the text by themselves, so that a mean between chunks loses nothing; rarer words would.
+const HOT: usize = 64;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// A word predicts each word of its company.
+    SkipGram,
+    /// The mean of the company predicts the word.
+    Cbow,
+}
+
+#[derive(Clone)]
+pub struct Options {
+    pub method: Method,
+    pub dim: usize,
+    pub window: usize,
+    pub negatives: usize,
+    pub sample: f64,
+    pub alpha: f32,
+    pub epochs: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+/// What a stretch of training did.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Done {
+    /// Words seen, before frequent ones were thinned out.
+    pub words: u64,
+    /// Floating-point operations: of all products and sums of rows, without gradients' own.
+    pub flops: u64,
+    /// Sum of the loss over `loss_pairs` predictions.
+    pub loss: f64,
+    pub loss_pairs: u64,
+}
+
+impl Done {
+    fn add(&mut self, other: &Done) {
+        self.words += other.words;
+        self.flops += other.flops;
+        self.loss += other.loss;
+        self.loss_pairs += other.loss_pairs;
+    }
+}
+
+/// How a method trains on a block of positions.
+trait Block {
+    /// Positions in a block.
+    const BLOCK: usize;
+    /// Noise words that a block shares.
+    const SHARED: usize;
+
+    /// Train on the positions `at..at + BLOCK` of the chunk.
+    ///
+    /// # Safety
+    /// The processor must have the instruction set of S.
+    unsafe fn train<S: Simd>(
+        model: &Model,
+        at: usize,
+        alpha: f32,
+        measure: bool,
+        s: &mut Scratch,
+        rng: &mut Rng,
+        done: &mut Done,
+    );
+}
+
+/// A model in training.
+pub struct Model {
+    options: Options,
+    vectors: Matrix,
+    context: Matrix,
+    /// A word is kept where 32 random bits are at most this (subsampling of frequent words, section 2.3).
+    keep: Vec<u32>,
+    noise: Quantiles,
+    hot: usize,
+    level: Level,
+}
+
+impl Model {
+    /// `counts`: how often each word of the vocabulary occurs.
+    pub fn new(counts: &[u64], options: Options, level: Level) -> std::io::Result<Model> {
+        let mut vectors = Matrix::zeros(counts.len(), options.dim)?;
+        let context = Matrix::zeros(counts.len(), options.dim)?;
+        for row in 0..counts.len() {
+            let mut rng = Rng::new(options.seed ^ 0x5EED, row as u64);
+            for x in &mut vectors.write(row)[..options.dim] {
+                *x = (2.0 * rng.unit() - 1.0) / options.dim as f32; // gensim 4; word2vec.c has half of it
+            }
+        }
+        let total = counts.iter().sum::<u64>() as f64;
+        let keep = counts
+            .iter()
+            .map(|&count| {
+                let share = count as f64 / total;
+                // word2vec.c keeps a word with this probability, a smoother form of the paper's sqrt(sample / share)
+                let p =
+                    if options.sample > 0.0 { (options.sample / share).sqrt() + options.sample / share } else { 1.0 };
+                (p.min(1.0) * f64::from(u32::MAX)) as u32
+            })
+            .collect();
+        let weights: Vec<f64> = counts.iter().map(|&count| (count as f64).powf(NOISE_POWER)).collect();
+        let hot = if options.threads > 1 { HOT.min(counts.len()) } else { 0 };
+        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
+    }
+
+    /// Chunks in an epoch over `ids` of that length.
+    pub fn chunks(ids: usize) -> u64 {
+        ids.div_ceil(CHUNK) as u64
+    }
+
+    pub fn vectors(&self) -> &Matrix {
+        &self.vectors
+    }
+
+    pub fn context(&self) -> &Matrix {
+        &self.context
+    }
+
+    /// The matrix whose rows stand for the company of a word: the output vectors of skip-gram, the input vectors of CBOW.
+    fn company(&self) -> &Matrix {
+        if self.options.method == Method::SkipGram { &self.context } else { &self.vectors }
+    }
+
+    /// Train on chunks `from..to`, counted over all epochs. The same chunks in the same order give the same numbers
+    /// with one thread; with more, updates race and the last digits differ.
+    pub fn run(&mut self, ids: &[u32], from: u64, to: u64) -> Done {
+        let model = &*self;
+        let next = AtomicU64::new(from);
+        let work = || {
+            let mut scratch = Scratch::new(model);
+            let mut done = Done::default();
+            loop {
+                let chunk = next.fetch_add(1, Ordering::Relaxed);
+                share_hot(model, &mut scratch);
+                if chunk >= to {
+                    return done;
+                }
+                // SAFETY: `level` is one that the processor has.
+                unsafe {
+                    match model.level {
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx512 => chunk_avx512(model, ids, chunk, &mut scratch, &mut done),
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx2 => chunk_avx2(model, ids, chunk, &mut scratch, &mut done),
+                        _ => train_chunk::<Portable>(model, ids, chunk, &mut scratch, &mut done),
+                    }
+                }
+            }
+        };
+        let threads = (self.options.threads as u64).min(to - from);
+        let mut all = Done::default();
+        if threads == 1 {
+            all.add(&work());
+        } else {
+            std::thread::scope(|scope| {
+                let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                for handle in handles {
+                    all.add(&handle.join().expect("a training thread panicked"));
+                }
+            });
+        }
+        all
+    }
+}
+
+/// A thread's own memory, reused from block to block.
+struct Scratch {
+    kept: Vec<u32>,      // the chunk's words after thinning
+    start: Vec<u32>,     // for each, where its sentence starts in `kept`
+    end: Vec<u32>,       // and ends
+    x: Vec<*mut f32>,    // BLOCK rows of the block's words
+    noise: Vec<u32>,     // SHARED noise words
+    n: Vec<*mut f32>,    // and their rows
+    near: Vec<*mut f32>, // rows, as company, of the words from a window before the block to one behind it
+    o: Vec<*mut f32>,    // those of the pairs, position after position
+    first: Vec<usize>,   // where each position's company starts in `o`; BLOCK + 1
+    sums: Aligned,       // dot products of the pairs, unreduced: 16 floats each
+    gains: Aligned,      // then their gradients
+    g: Aligned,          // (BLOCK, SHARED) scores with the noise words, then gradients
+    h: Aligned,          // (BLOCK, stride) CBOW: means of the company
+    dx: Aligned,         // (BLOCK, stride) what the noise adds to the block's rows
+    dn: Aligned,         // (SHARED, stride) and the block to the noise words' rows
+    zero: Aligned,       // stands in for the rows that a short block lacks
+    hot: Aligned,        // (HOT, stride) this thread's rows of the most frequent words, as company
+    hot_before: Aligned, // what they were when last shared
+}
+
+/// Floats that begin at a cache line.
+struct Aligned(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Aligned {
+    fn zeros(floats: usize) -> Aligned {
+        Aligned(vec![Line([0.0; 16]); floats.div_ceil(16)])
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        // SAFETY: lines are sixteen floats each and nothing else.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * 16) }
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 16) }
+    }
+}
+
+impl Scratch {
+    fn new(model: &Model) -> Scratch {
+        let (block, shared) = match model.options.method {
+            Method::SkipGram => (SkipGram::BLOCK, SkipGram::SHARED),
+            Method::Cbow => (Cbow::BLOCK, Cbow::SHARED),
+        };
+        let (stride, most) = (model.vectors.stride, block * 2 * model.options.window);
+        let null = std::ptr::null_mut();
+        Scratch {
+            kept: Vec::with_capacity(CHUNK),
+            start: Vec::with_capacity(CHUNK),
+            end: Vec::with_capacity(CHUNK),
+            x: vec![null; block],
+            noise: vec![0; shared],
+            n: vec![null; shared],
+            near: vec![null; block + 2 * model.options.window],
+            o: vec![null; most + 1],
+            first: vec![0; block + 1],
+            sums: Aligned::zeros(most.next_multiple_of(LANES) * LANES),
+            gains: Aligned::zeros(most.next_multiple_of(LANES)),
+            g: Aligned::zeros(block * shared),
+            h: Aligned::zeros(block * stride),
+            dx: Aligned::zeros(block * stride),
+            dn: Aligned::zeros(shared * stride),
+            zero: Aligned::zeros(stride),
+            hot: Aligned::zeros(model.hot * stride),
+            hot_before: Aligned::zeros(model.hot * stride),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi2")]
+fn chunk_avx512(model: &Model, ids: &[u32], chunk: u64, scratch: &mut Scratch, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_chunk::<crate::simd::Avx512>(model, ids, chunk, scratch, done) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+fn chunk_avx2(model: &Model, ids: &[u32], chunk: u64, scratch: &mut Scratch, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_chunk::<crate::simd::Avx2>(model, ids, chunk, scratch, done) }
+}
+
+#[inline(always)]
+unsafe fn train_chunk<S: Simd>(model: &Model, ids: &[u32], chunk: u64, s: &mut Scratch, done: &mut Done) {
+    unsafe {
+        match model.options.method {
+            Method::SkipGram => train_blocks::<S, SkipGram>(model, ids, chunk, s, done),
+            Method::Cbow => train_blocks::<S, Cbow>(model, ids, chunk, s, done),
+        }
+    }
+}
+
+/// Train on one chunk; a window never crosses its ends.
+#[inline(always)]
+unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, ids: &[u32], chunk: u64, s: &mut Scratch, done: &mut Done) {
+    let options = &model.options;
+    let chunks = Model::chunks(ids.len());
+    let (epoch, place) = (chunk / chunks, (chunk % chunks) as usize * CHUNK);
+    let ids = &ids[place..ids.len().min(place + CHUNK)];
+    let mut rng = Rng::new(options.seed, chunk);
+    done.words += thin(model, ids, s, &mut rng);
+
+    let whole = (options.epochs as u64 * chunks) as f64;
+    let progress = |position: usize| {
+        ((epoch * chunks + chunk % chunks) as f64 + position as f64 / s.kept.len().max(1) as f64) / whole
+    };
+    let rates: Vec<f32> = (0..s.kept.len())
+        .step_by(B::BLOCK)
+        .map(|at| options.alpha * ((1.0 - progress(at)) as f32).max(LOWEST_ALPHA))
+        .collect();
+    for j in 0..B::SHARED {
+        s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
+    }
+    for (i, &alpha) in rates.iter().enumerate() {
+        unsafe { B::train::<S>(model, i * B::BLOCK, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
+    }
+}
+
+/// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
+#[inline(always)]
+fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
+    s.kept.clear();
+    s.start.clear();
+    s.end.clear();
+    let (mut words, mut start) = (0, 0);
+    for &id in ids {
+        if id == SENTENCE_END {
+            s.end.resize(s.kept.len(), s.kept.len() as u32);
+            start = s.kept.len() as u32;
+        } else {
+            words += 1;
+            if (rng.bits() >> 32) as u32 <= model.keep[id as usize] {
+                s.kept.push(id);
+                s.start.push(start);
+            }
+        }
+    }
+    s.end.resize(s.kept.len(), s.kept.len() as u32);
+    words
+}
+
+/// Find the rows of the block's pairs: each position's word with the words of its window, of a reach drawn at random.
+/// Returns how many there are.
+#[inline(always)]
+fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
+    let (window, hot, count) = (model.options.window, s.hot.as_mut_ptr(), B::BLOCK.min(s.kept.len() - at));
+    for (place, near) in s.near.iter_mut().enumerate() {
+        let c = (at + place).wrapping_sub(window);
+        *near = s.kept.get(c).map_or(std::ptr::null_mut(), |&word| company_row(model, hot, word));
+    }
+    let mut pairs = 0;
+    for b in 0..B::BLOCK {
+        s.first[b] = pairs;
+        if b < count {
+            let i = at + b;
+            // word2vec.c: each distance up to the window, nearer ones oftener
+            let reach = 1 + rng.below(window as u32) as usize;
+            let before = reach.min(i - s.start[i] as usize);
+            let after = reach.min(s.end[i] as usize - 1 - i);
+            // SAFETY: `near` has a window on both sides of the block, `o` has room for two windows a position and one more.
+            unsafe {
+                let near = s.near.as_ptr().add(b + window);
+                let o = s.o.as_mut_ptr();
+                // Without branches: how far a window reaches cannot be predicted.
+                for distance in 1..=window {
+                    *o.add(pairs) = *near.sub(distance);
+                    pairs += usize::from(distance <= before);
+                    *o.add(pairs) = *near.add(distance);
+                    pairs += usize::from(distance <= after);
+                }
+            }
+        }
+    }
+    s.first[B::BLOCK] = pairs;
+    pairs
+}
+
+/// The rows of the block's words (`of`) and of its noise words; and what the next block will need is brought near.
+#[inline(always)]
+fn find_rows<B: Block>(model: &Model, of: &Matrix, at: usize, s: &mut Scratch, rng: &mut Rng) {
+    let (window, hot, stride) = (model.options.window, s.hot.as_mut_ptr(), model.vectors.stride);
+    for b in 0..B::BLOCK {
+        s.x[b] = s.kept.get(at + b).map_or(s.zero.as_mut_ptr(), |&word| of.row(word as usize));
+    }
+    for j in 0..B::SHARED {
+        s.n[j] = context_row(model, hot, s.noise[j]);
+        s.noise[j] = draw_noise(model, j, B::SHARED, rng); // for the next block, so that its rows can be fetched now
+        prefetch(model.context.row(s.noise[j] as usize), stride);
+    }
+    for i in at + B::BLOCK..(at + 2 * B::BLOCK).min(s.kept.len()) {
+        prefetch(of.row(s.kept[i] as usize), stride);
+        if let Some(&c) = s.kept.get(i + window) {
+            prefetch(model.company().row(c as usize), stride);
+        }
+    }
+}
+
+/// The row of a word as company: the thread's own, if it has one.
+#[inline(always)]
+fn company_row(model: &Model, hot: *mut f32, word: u32) -> *mut f32 {
+    let word = word as usize;
+    let (own, shared) = (hot.wrapping_add(word * model.vectors.stride), model.company().row(word));
+    if word < model.hot { own } else { shared }
+}
+
+/// The row of a word as output: the thread's own, if outputs are what company has.
+#[inline(always)]
+fn context_row(model: &Model, hot: *mut f32, word: u32) -> *mut f32 {
+    if model.options.method == Method::SkipGram {
+        company_row(model, hot, word)
+    } else {
+        model.context.row(word as usize)
+    }
+}
+
+/// Add the mean of what the threads' own rows learned to the shared ones, and go on from there.
+fn share_hot(model: &Model, s: &mut Scratch) {
+    let share = 1.0 / model.options.threads as f32;
+    for word in 0..model.hot {
+        let (shared, first) = (model.company().row(word), word * model.vectors.stride);
+        for k in 0..model.vectors.stride {
+            let (own, before) = (&mut s.hot[first + k], &mut s.hot_before[first + k]);
+            // SAFETY: within the row; races as everywhere (see Matrix).
+            unsafe {
+                *shared.add(k) += share * (*own - *before);
+                *own = *shared.add(k);
+            }
+            *before = *own;
+        }
+    }
+}
+
+/// The j-th of a block's noise words. Each is drawn from a stratum of its own, an equal share of the distribution from the
+/// most frequent word to the rarest, so that every block has its due of both: the same mean, less variance.
+#[inline(always)]
+fn draw_noise(model: &Model, j: usize, shared: usize, rng: &mut Rng) -> u32 {
+    let number = ((j as u64) << 32 | rng.bits() >> 32) / shared as u64;
+    model.noise.at(number as u32)
+}
+
+/// Ask for a row to be brought near.
+#[inline(always)]
+fn prefetch(row: *const f32, stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for i in (0..stride).step_by(16) {
+        // SAFETY: a hint; it reads nothing that the program can see.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(row.wrapping_add(i).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (row, stride);
+}
+
+/// Turn the scores of true pairs into gradients of the loss with respect to them, times -alpha.
+#[inline(always)]
+unsafe fn true_gains<S: Simd>(gains: &mut [f32], count: usize, alpha: f32) {
+    unsafe {
+        let (rate, one) = (S::splat(alpha), S::splat(1.0));
+        for p in (0..count).step_by(LANES) {
+            let at = gains.as_mut_ptr().add(p);
+            S::store(at, S::mul(rate, S::sub(one, S::sigmoid(S::load(at)))));
+        }
+    }
+}
+
+/// The same for a position's scores with the noise words, each counting `weight` times.
+#[inline(always)]
+unsafe fn noise_gains<S: Simd>(g: &mut [f32], alpha: f32, weight: f32) {
+    unsafe {
+        let rate = S::splat(-alpha * weight);
+        for j in (0..g.len()).step_by(LANES) {
+            let at = g.as_mut_ptr().add(j);
+            S::store(at, S::mul(rate, S::sigmoid(S::load(at))));
+        }
+    }
+}
+
+/// The loss of scores: -log sigmoid(score) of true ones, -log sigmoid(-score) times their weight of noise.
+#[cold]
+fn loss(true_scores: &[f32], noise_scores: &[f32], weight: f32) -> f64 {
+    let softplus = |x: f32| f64::from(x.max(0.0) + (-x.abs()).exp().ln_1p()); // log(1 + exp(x)), safe at both ends
+    true_scores.iter().map(|&score| softplus(-score)).sum::<f64>()
+        + f64::from(weight) * noise_scores.iter().map(|&score| softplus(score)).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(method: Method, dim: usize) -> Options {
+        Options { method, dim, window: 3, negatives: 5, sample: 1e-2, alpha: 0.05, epochs: 2, seed: 11, threads: 1 }
+    }
+
+    const METHODS: [Method; 2] = [Method::SkipGram, Method::Cbow];
+
+    /// Sentences of a small language: uneven lengths, among them empty ones and single words.
+    fn text(words: u32, sentences: usize) -> (Vec<u32>, Vec<u64>) {
+        let (mut rng, mut ids, mut counts) = (Rng::new(3, 0), Vec::new(), vec![1u64; words as usize]);
+        for sentence in 0..sentences {
+            for _ in 0..sentence % 23 {
+                let id = rng.below(words).min(rng.below(words));
+                counts[id as usize] += 1;
+                ids.push(id);
+            }
+            ids.push(SENTENCE_END);
+        }
+        (ids, counts)
+    }
+
+    /// The specification of `Model::run`: the same draws, then plain loops in f64, one number at a time.
+    fn plain(counts: &[u64], ids: &[u32], o: &Options) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let model = Model::new(counts, o.clone(), Level::Portable).unwrap();
+        let rows = |m: &Matrix| -> Vec<Vec<f64>> {
+            (0..m.rows).map(|r| m.read(r)[..o.dim].iter().map(|&x| f64::from(x)).collect()).collect()
+        };
+        let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
+        let (block, shared) = match o.method {
+            Method::SkipGram => (SkipGram::BLOCK, SkipGram::SHARED),
+            Method::Cbow => (Cbow::BLOCK, Cbow::SHARED),
+        };
+        let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let add = |to: &mut [f64], gain: f64, from: &[f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += gain * f);
+        let (chunks, mut scratch) = (Model::chunks(ids.len()), Scratch::new(&model));
+        for chunk in 0..chunks * o.epochs as u64 {
+            let mut rng = Rng::new(o.seed, chunk);
+            let place = (chunk % chunks) as usize * CHUNK;
+            thin(&model, &ids[place..ids.len().min(place + CHUNK)], &mut scratch, &mut rng);
+            let s = &scratch;
+            let mut noise: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
+            for at in (0..s.kept.len()).step_by(block) {
+                let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
+                let alpha = f64::from(o.alpha) * (1.0 - progress).max(1e-4);
+                let positions = at..(at + block).min(s.kept.len());
+                let company: Vec<Vec<usize>> = positions
+                    .clone()
+                    .map(|i| {
+                        let reach = 1 + rng.below(o.window as u32) as usize;
+                        let sentence = s.start[i] as usize..s.end[i] as usize;
+                        sentence.filter(|&j| j != i && j.abs_diff(i) <= reach).map(|j| s.kept[j] as usize).collect()
+                    })
+                    .collect();
+                let next: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
+                let (x0, c0, mut c1) = (x.clone(), c.clone(), c.clone()); // c1: with what the block's pairs have added
+                for (i, company) in positions.zip(&company) {
+                    let word = s.kept[i] as usize;
+                    match o.method {
+                        Method::SkipGram => {
+                            let now = x[word].clone(); // x0, unless the word stood in the block before
+                            let weight = (company.len() * o.negatives) as f64 / shared as f64;
+                            for &n in &noise {
+                                let g = -alpha * weight * sigmoid(dot(&x0[word], &c0[n]));
+                                add(&mut x[word], g, &c0[n]);
+                                add(&mut c[n], g, &x0[word]);
+                            }
+                            for &j in company {
+                                let g = alpha * (1.0 - sigmoid(dot(&x0[word], &c0[j])));
+                                add(&mut x[word], g, &c1[j]);
+                                add(&mut c1[j], g, &now);
+                                add(&mut c[j], g, &now);
+                            }
+                        }
+                        Method::Cbow if company.is_empty() => {}
+                        Method::Cbow => {
+                            let (mut h, mut dh) = (vec![0.0; o.dim], vec![0.0; o.dim]);
+                            company.iter().for_each(|&j| add(&mut h, 1.0 / company.len() as f64, &x0[j]));
+                            for &n in &noise {
+                                let weight = o.negatives as f64 / shared as f64;
+                                let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
+                                add(&mut dh, g, &c0[n]);
+                                add(&mut c[n], g, &h);
+                            }
+                            let g = alpha * (1.0 - sigmoid(dot(&h, &c0[word])));
+                            add(&mut dh, g, &c1[word]);
+                            add(&mut c1[word], g, &h);
+                            add(&mut c[word], g, &h);
+                            company.iter().for_each(|&j| add(&mut x[j], 1.0, &dh));
+                        }
+                    }
+                }
+                noise = next;
+            }
+        }
+        (x, c)
+    }
+
+    fn largest_difference(plain: &[Vec<f64>], matrix: &Matrix) -> f64 {
+        let rows = plain.iter().enumerate();
+        rows.flat_map(|(r, row)| row.iter().zip(matrix.read(r)).map(|(a, &b)| (a - f64::from(b)).abs()))
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn every_version_does_what_the_plain_loops_do() {
+        for (method, dim) in METHODS.into_iter().flat_map(|method| [1, 16, 37, 100, 150].map(|dim| (method, dim))) {
+            let (ids, counts) = text(400, 150);
+            let (x, c) = plain(&counts, &ids, &options(method, dim));
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let mut model = Model::new(&counts, options(method, dim), level).unwrap();
+                let done = model.run(&ids, 0, 2 * Model::chunks(ids.len()));
+                assert_eq!(done.words as usize, 2 * ids.iter().filter(|&&id| id != SENTENCE_END).count());
+                // f32 against f64: some 100 updates a row, each rounded at 6e-8 of numbers below 4
+                let worst = largest_difference(&x, &model.vectors).max(largest_difference(&c, &model.context));
+                assert!(worst < 5e-5, "{method:?} {} at dim {dim}: {worst}", level.name());
+            }
+        }
+    }
+
+    #[test]
+    fn versions_differ_by_rounding_alone() {
+        let (ids, counts) = text(400, 2000);
+        for method in METHODS {
+            let train = |level| {
+                let mut model = Model::new(&counts, options(method, 100), level).unwrap();
+                model.run(&ids, 0, 2 * Model::chunks(ids.len()));
+                model
+            };
+            let portable = train(Level::Portable);
+            let portable: Vec<Vec<f64>> =
+                (0..400).map(|r| portable.vectors.read(r).iter().map(|&x| f64::from(x)).collect()).collect();
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                // 2,000 updates a row, each rounded at 6e-8 of numbers below 2, with signs at random
+                let difference = largest_difference(&portable, &train(level).vectors);
+                assert!(difference < 1e-4, "{method:?} {}: {difference}", level.name());
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_a_seed_give_the_same_bytes_however_the_work_is_cut() {
+        let (ids, counts) = text(300, 4000);
+        let last = 2 * Model::chunks(ids.len());
+        let level = Level::chosen().unwrap();
+        for method in METHODS {
+            let mut whole = Model::new(&counts, options(method, 50), level).unwrap();
+            whole.run(&ids, 0, last);
+            let mut pieces = Model::new(&counts, options(method, 50), level).unwrap();
+            for chunk in 0..last {
+                pieces.run(&ids, chunk, chunk + 1);
+            }
+            for row in 0..300 {
+                assert_eq!(whole.vectors.read(row), pieces.vectors.read(row));
+            }
+        }
+    }
+
+    #[test]
+    fn threads_share_the_mean_of_their_own_rows() {
+        let (_, counts) = text(300, 100);
+        let model =
+            Model::new(&counts, Options { threads: 2, ..options(Method::SkipGram, 20) }, Level::Portable).unwrap();
+        let (mut first, mut second) = (Scratch::new(&model), Scratch::new(&model));
+        for s in [&mut first, &mut second] {
+            share_hot(&model, s);
+        }
+        first.hot[3] += 1.0;
+        second.hot[3] += 2.0;
+        for s in [&mut first, &mut second] {
+            share_hot(&model, s);
+        }
+        share_hot(&model, &mut first);
+        assert_eq!((model.context.read(0)[3], first.hot[3], second.hot[3]), (1.5, 1.5, 1.5));
+        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), 0), first.hot.as_ptr()));
+        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), HOT as u32), model.context.row(HOT)));
+    }
+
+    #[test]
+    fn padding_stays_zero_and_threads_share_the_work() {
+        let (ids, counts) = text(300, 8000);
+        let last = Model::chunks(ids.len());
+        for method in METHODS {
+            let three = Options { threads: 3, ..options(method, 37) };
+            let mut model = Model::new(&counts, three, Level::chosen().unwrap()).unwrap();
+            let done = model.run(&ids, 0, last);
+            assert_eq!(done.words as usize, ids.iter().filter(|&&id| id != SENTENCE_END).count());
+            assert!(done.loss.is_finite() && done.loss_pairs > 0);
+            assert!(model.context.read(0).iter().any(|&x| x != 0.0)); // what the threads' own rows learned is kept
+            for row in 0..300 {
+                assert!(model.vectors.read(row)[37..].iter().all(|&x| x == 0.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Small matrix products over rows that lie anywhere in memory, with tiles held in registers.
+
+use crate::simd::{LANES, Simd};
+
+/// Vectors of LANES floats that a group of columns holds in registers.
+pub const GROUP: usize = 8;
+
+/// Call `$f::<S, C>($at, ...)` for groups of C vectors of columns, as even as they come.
+macro_rules! by_groups {
+    ($stride:expr, $f:ident::<$s:ty>($($arg:expr),*)) => {
+        let (vectors, mut at) = ($stride / LANES, 0);
+        let groups = vectors.div_ceil(products::GROUP);
+        for group in 0..groups {
+            let size = (vectors * (group + 1)) / groups - (vectors * group) / groups;
+            match size {
+                1 => $f::<$s, 1>(at, $($arg),*),
+                2 => $f::<$s, 2>(at, $($arg),*),
+                3 => $f::<$s, 3>(at, $($arg),*),
+                4 => $f::<$s, 4>(at, $($arg),*),
+                5 => $f::<$s, 5>(at, $($arg),*),
+                6 => $f::<$s, 6>(at, $($arg),*),
+                7 => $f::<$s, 7>(at, $($arg),*),
+                _ => $f::<$s, 8>(at, $($arg),*),
+            }
+            at += size * LANES;
+        }
+    };
+}
+pub(super) use by_groups;
+
+/// out[p] = the sum of the p-th sixteen of `partial`; both have room for whole sixteens.
+#[inline(always)]
+pub unsafe fn reduce<S: Simd>(out: &mut [f32], partial: &[f32], count: usize) {
+    unsafe {
+        for p in (0..count).step_by(LANES) {
+            let mut sums = [S::zero(); LANES];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = S::load(partial.as_ptr().add((p + i) * LANES));
+            }
+            S::store(out.as_mut_ptr().add(p), S::sums(sums));
+        }
+    }
+}
+
+/// g (m, n) = X N^T, two rows by eight at a time; m is even, n a multiple of eight.
+#[inline(always)]
+pub unsafe fn dots<S: Simd>(g: &mut [f32], x: &[*mut f32], n: &[*mut f32], stride: usize) {
+    unsafe {
+        let (mut out, shared) = ([0f32; LANES], n.len());
+        for b in (0..x.len()).step_by(2) {
+            for j in (0..shared).step_by(8) {
+                let (x0, x1) = (x[b], x[b + 1]);
+                let n: [*mut f32; 8] = std::array::from_fn(|i| n[j + i]);
+                let mut a = [S::zero(); LANES];
+                for k in (0..stride).step_by(LANES) {
+                    let (u, v) = (S::load(x0.add(k)), S::load(x1.add(k)));
+                    for i in 0..8 {
+                        let w = S::load(n[i].add(k));
+                        a[i] = S::fma(u, w, a[i]);
+                        a[i + 8] = S::fma(v, w, a[i + 8]);
+                    }
+                }
+                S::store(out.as_mut_ptr(), S::sums(a));
+                g[b * shared + j..][..8].copy_from_slice(&out[..8]);
+                g[(b + 1) * shared + j..][..8].copy_from_slice(&out[8..]);
+            }
+        }
+    }
+}
+
+/// out (m, stride) = g (m, rows) times the rows; g is read at `r * step_out + i * step_in`. m is a multiple of four.
+#[inline(always)]
+pub unsafe fn times<S: Simd>(
+    out: &mut [f32],
+    m: usize,
+    rows: &[*mut f32],
+    g: *const f32,
+    step_out: usize,
+    step_in: usize,
+    stride: usize,
+) {
+    unsafe {
+        let out = out.as_mut_ptr();
+        let mut at = 0;
+        while at < stride {
+            let left = (stride - at) / LANES;
+            for r in (0..m).step_by(4) {
+                let (o, g) = (out.add(r * stride + at), g.add(r * step_out));
+                match left {
+                    1 => tile::<S, 1>(o, rows, at, g, step_out, step_in, stride),
+                    2 => tile::<S, 2>(o, rows, at, g, step_out, step_in, stride),
+                    3 => tile::<S, 3>(o, rows, at, g, step_out, step_in, stride),
+                    _ => tile::<S, 4>(o, rows, at, g, step_out, step_in, stride),
+                }
+            }
+            at += 4 * LANES;
+        }
+    }
+}
+
+/// Four rows by C vectors of `times`, held in registers.
+#[inline(always)]
+unsafe fn tile<S: Simd, const C: usize>(
+    out: *mut f32,
+    rows: &[*mut f32],
+    at: usize,
+    g: *const f32,
+    step_out: usize,
+    step_in: usize,
+    stride: usize,
+) {
+    unsafe {
+        let mut a = [[S::zero(); C]; 4];
+        for (i, row) in rows.iter().enumerate() {
+            let mut v = [S::zero(); C];
+            for k in 0..C {
+                v[k] = S::load(row.add(at + k * LANES));
+            }
+            for r in 0..4 {
+                let gain = S::splat(*g.add(r * step_out + i * step_in));
+                for k in 0..C {
+                    a[r][k] = S::fma(gain, v[k], a[r][k]);
+                }
+            }
+        }
+        for r in 0..4 {
+            for k in 0..C {
+                S::store(out.add(r * stride + k * LANES), a[r][k]);
+            }
+        }
+    }
+}
+
+/// row += delta
+#[inline(always)]
+pub unsafe fn add_row<S: Simd>(row: *mut f32, delta: *const f32, stride: usize) {
+    unsafe {
+        for k in (0..stride).step_by(LANES) {
+            S::store(row.add(k), S::add(S::load(row.add(k)), S::load(delta.add(k))));
+        }
+    }
+}

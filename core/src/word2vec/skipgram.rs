@@ -1,0 +1,115 @@
+//! Skip-gram: a word's vector predicts each word of its company.
+//!
+//! All gradients of a block are taken at its start (a mini-batch of about 100 pairs), except that the pairs of a position
+//! see what those before it changed.
+
+use super::products::{self, by_groups};
+use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, true_gains};
+use crate::random::Rng;
+use crate::simd::{LANES, Simd};
+
+pub struct SkipGram;
+
+impl Block for SkipGram {
+    // Chosen for quality first (bench/LOG.md).
+    const BLOCK: usize = 16;
+    const SHARED: usize = 16;
+
+    #[inline(always)]
+    unsafe fn train<S: Simd>(
+        model: &Model,
+        at: usize,
+        alpha: f32,
+        measure: bool,
+        s: &mut Scratch,
+        rng: &mut Rng,
+        done: &mut Done,
+    ) {
+        unsafe {
+            let (stride, dim) = (model.vectors.stride, model.options.dim);
+            let count = Self::BLOCK.min(s.kept.len() - at);
+            let pairs = find_company::<Self>(model, at, s, rng);
+            find_rows::<Self>(model, &model.vectors, at, s, rng);
+
+            // Scores.
+            by_groups!(stride, pair_dots::<S>(s, count));
+            products::reduce::<S>(&mut s.gains, &s.sums, pairs);
+            products::dots::<S>(&mut s.g, &s.x, &s.n, stride);
+
+            // Gradients of the loss with respect to the scores, times -alpha.
+            let weight = |b: usize, first: &[usize]| {
+                ((first[b + 1] - first[b]) * model.options.negatives) as f32 / Self::SHARED as f32
+            };
+            if measure {
+                done.loss_pairs += pairs as u64;
+                for b in 0..count {
+                    let (mine, noise) = (s.first[b]..s.first[b + 1], b * Self::SHARED..(b + 1) * Self::SHARED);
+                    done.loss += loss(&s.gains[mine], &s.g[noise], weight(b, &s.first));
+                }
+            }
+            true_gains::<S>(&mut s.gains, pairs, alpha);
+            for b in 0..Self::BLOCK {
+                noise_gains::<S>(&mut s.g[b * Self::SHARED..][..Self::SHARED], alpha, weight(b, &s.first));
+            }
+
+            // Updates: dx = G N, dn = G^T X, then the pairs, then all of it into the rows.
+            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
+            products::times::<S>(&mut s.dn, Self::SHARED, &s.x, s.g.as_ptr(), 1, Self::SHARED, stride);
+            by_groups!(stride, pair_updates::<S>(s, count, stride));
+            for j in 0..Self::SHARED {
+                products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
+            }
+            done.flops += 6 * (dim * (pairs + count * Self::SHARED)) as u64;
+        }
+    }
+}
+
+/// For each pair p of each position b sixteen partial sums of x_b . o_p, over the columns of the group added to those
+/// before it.
+#[inline(always)]
+unsafe fn pair_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: usize) {
+    unsafe {
+        for b in 0..count {
+            let mut x = [S::zero(); C];
+            for k in 0..C {
+                x[k] = S::load(s.x[b].add(at + k * LANES));
+            }
+            for p in s.first[b]..s.first[b + 1] {
+                let o = s.o.get_unchecked(p).add(at);
+                let sum = s.sums.as_mut_ptr().add(p * LANES);
+                let mut a = S::mul(x[0], S::load(o));
+                for k in 1..C {
+                    a = S::fma(x[k], S::load(o.add(k * LANES)), a);
+                }
+                S::store(sum, if at == 0 { a } else { S::add(a, S::load(sum)) });
+            }
+        }
+    }
+}
+
+/// For each pair p of each position b: dx_b += gain * o_p and o_p += gain * x_b; then x_b += dx_b.
+#[inline(always)]
+unsafe fn pair_updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: usize, stride: usize) {
+    unsafe {
+        for b in 0..count {
+            let d = s.dx.as_ptr().add(b * stride + at);
+            let (mut x, mut dx) = ([S::zero(); C], [S::zero(); C]);
+            for k in 0..C {
+                x[k] = S::load(s.x[b].add(at + k * LANES));
+                dx[k] = S::load(d.add(k * LANES));
+            }
+            for p in s.first[b]..s.first[b + 1] {
+                let o = s.o.get_unchecked(p).add(at);
+                let gain = S::splat(*s.gains.get_unchecked(p));
+                for k in 0..C {
+                    let old = S::load(o.add(k * LANES));
+                    dx[k] = S::fma(gain, old, dx[k]);
+                    S::store(o.add(k * LANES), S::fma(gain, x[k], old));
+                }
+            }
+            for k in 0..C {
+                S::store(s.x[b].add(at + k * LANES), S::add(x[k], dx[k]));
+            }
+        }
+    }
+}
