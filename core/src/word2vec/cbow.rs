@@ -1,6 +1,6 @@
 //! CBOW: the mean of a word's company predicts the word.
 //!
-//! All gradients of a block are taken at its start. As in word2vec.c and gensim, each word of the company moves by the whole
+//! All scores of a block are taken at its start; its updates see what those before them changed. As in word2vec.c and gensim, each word of the company moves by the whole
 //! gradient of the mean, not by its share of it.
 
 use super::products::{self, by_groups};
@@ -37,23 +37,21 @@ impl Block for Cbow {
             products::reduce::<S>(&mut s.gains, &s.sums, Self::BLOCK);
             products::dots::<S>(&mut s.g, &h, &s.n, stride);
 
-            // Gradients of the loss with respect to the scores, times -alpha; a position without company has none.
+            // Gradients of the loss with respect to the scores, times -alpha. (Those of a position without company are not
+            // zero, but its mean is, and nothing takes its dh.)
             let weight = model.options.negatives as f32 / Self::SHARED as f32;
-            for b in 0..Self::BLOCK {
-                let alone = s.first[b + 1] == s.first[b];
-                let noise = &mut s.g[b * Self::SHARED..][..Self::SHARED];
-                if measure && !alone {
+            if measure {
+                for b in (0..count).filter(|&b| s.first[b + 1] > s.first[b]) {
                     done.loss_pairs += 1;
-                    done.loss += loss(&s.gains[b..=b], noise, weight);
+                    done.loss += loss(&s.gains[b..=b], &s.g[b * Self::SHARED..][..Self::SHARED], weight);
                 }
-                noise_gains::<S>(noise, alpha, if alone { 0.0 } else { weight });
             }
             true_gains::<S>(&mut s.gains, Self::BLOCK, alpha);
+            noise_gains::<S>(&mut s.g, alpha, weight);
 
-            // Updates: dh = G N + gains o, dn = G^T H, o += gains h, and dh to all the company.
-            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
+            // Updates: dn = G^T H, dh = G N + gains o, o += gains h, and dh to all the company.
             products::times::<S>(&mut s.dn, Self::SHARED, &h, s.g.as_ptr(), 1, Self::SHARED, stride);
-            by_groups!(stride, updates::<S>(s, &h, count, stride));
+            by_groups!(stride, updates::<S>(s, &h, count));
             for j in 0..Self::SHARED {
                 products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
             }
@@ -89,18 +87,23 @@ unsafe fn means_and_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h:
     }
 }
 
-/// For each position b: dh_b += gain * x_b and x_b += gain * h_b; then dh_b is added to each of its company.
+/// For each position b: dh = g_b N + gain * x_b and x_b += gain * h_b; then dh is added to each of its company.
 #[inline(always)]
-unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], count: usize, stride: usize) {
+unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], count: usize) {
     unsafe {
         for b in 0..count {
-            let gain = S::splat(s.gains[b]);
             let mut dh = [S::zero(); C];
+            for j in 0..Cbow::SHARED {
+                let (g, n) = (S::splat(s.g[b * Cbow::SHARED + j]), s.n.get_unchecked(j).add(at));
+                for k in 0..C {
+                    dh[k] = S::fma(g, S::load(n.add(k * LANES)), dh[k]);
+                }
+            }
+            let (gain, x, h) = (S::splat(s.gains[b]), s.x[b].add(at), h[b].add(at));
             for k in 0..C {
-                let (x, column) = (s.x[b].add(at + k * LANES), at + k * LANES);
-                let old = S::load(x);
-                dh[k] = S::fma(gain, old, S::load(s.dx.as_ptr().add(b * stride + column)));
-                S::store(x, S::fma(gain, S::load(h[b].add(column)), old));
+                let old = S::load(x.add(k * LANES));
+                dh[k] = S::fma(gain, old, dh[k]);
+                S::store(x.add(k * LANES), S::fma(gain, S::load(h.add(k * LANES)), old));
             }
             for p in s.first[b]..s.first[b + 1] {
                 let o = s.o.get_unchecked(p).add(at);

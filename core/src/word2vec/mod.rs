@@ -266,8 +266,8 @@ impl Scratch {
             x: vec![null; block],
             noise: vec![0; shared],
             n: vec![null; shared],
-            near: vec![null; block + 2 * model.options.window],
-            o: vec![null; most + 1],
+            near: vec![null; block + 2 * model.options.window + COPY],
+            o: vec![null; most + COPY],
             first: vec![0; block + 1],
             sums: Aligned::zeros(most.next_multiple_of(LANES) * LANES),
             gains: Aligned::zeros(most.next_multiple_of(LANES)),
@@ -335,23 +335,24 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, ids: &[u32], chunk: u64
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
 #[inline(always)]
 fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
-    s.kept.clear();
-    s.start.clear();
+    // Without branches: whether a word stays cannot be predicted. Each is written, and overwritten if it does not stay.
+    s.kept.resize(ids.len() + 1, 0);
+    s.start.resize(ids.len() + 1, 0);
     s.end.clear();
-    let (mut words, mut start) = (0, 0);
+    let (mut words, mut start, mut kept) = (0, 0, 0);
     for &id in ids {
         if id == SENTENCE_END {
-            s.end.resize(s.kept.len(), s.kept.len() as u32);
-            start = s.kept.len() as u32;
+            s.end.resize(kept, kept as u32);
+            start = kept as u32;
         } else {
             words += 1;
-            if (rng.bits() >> 32) as u32 <= model.keep[id as usize] {
-                s.kept.push(id);
-                s.start.push(start);
-            }
+            s.kept[kept] = id;
+            s.start[kept] = start;
+            kept += usize::from((rng.bits() >> 32) as u32 <= model.keep[id as usize]);
         }
     }
-    s.end.resize(s.kept.len(), s.kept.len() as u32);
+    s.end.resize(kept, kept as u32);
+    s.kept.truncate(kept);
     words
 }
 
@@ -360,35 +361,44 @@ fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
     let (window, hot, count) = (model.options.window, s.hot.as_mut_ptr(), B::BLOCK.min(s.kept.len() - at));
-    for (place, near) in s.near.iter_mut().enumerate() {
+    for (place, near) in s.near[..B::BLOCK + 2 * window].iter_mut().enumerate() {
         let c = (at + place).wrapping_sub(window);
         *near = s.kept.get(c).map_or(std::ptr::null_mut(), |&word| company_row(model, hot, word));
     }
     let mut pairs = 0;
-    for b in 0..B::BLOCK {
+    for b in 0..count {
         s.first[b] = pairs;
-        if b < count {
-            let i = at + b;
-            // word2vec.c: each distance up to the window, nearer ones oftener
-            let reach = 1 + rng.below(window as u32) as usize;
-            let before = reach.min(i - s.start[i] as usize);
-            let after = reach.min(s.end[i] as usize - 1 - i);
-            // SAFETY: `near` has a window on both sides of the block, `o` has room for two windows a position and one more.
-            unsafe {
-                let near = s.near.as_ptr().add(b + window);
-                let o = s.o.as_mut_ptr();
-                // Without branches: how far a window reaches cannot be predicted.
-                for distance in 1..=window {
-                    *o.add(pairs) = *near.sub(distance);
-                    pairs += usize::from(distance <= before);
-                    *o.add(pairs) = *near.add(distance);
-                    pairs += usize::from(distance <= after);
-                }
-            }
+        let i = at + b;
+        // word2vec.c: each distance up to the window, nearer ones oftener
+        let reach = 1 + rng.below(window as u32) as usize;
+        let before = reach.min(i - s.start[i] as usize);
+        let after = reach.min(s.end[i] as usize - 1 - i);
+        // SAFETY: `near` has a window on both sides of the block, `o` room for two windows a position, and both COPY more.
+        unsafe {
+            let here = s.near.as_ptr().add(b + window);
+            copy_rows(here.sub(before), s.o.as_mut_ptr().add(pairs), window);
+            copy_rows(here.add(1), s.o.as_mut_ptr().add(pairs + before), window);
         }
+        pairs += before + after;
     }
-    s.first[B::BLOCK] = pairs;
+    s.first[count..].fill(pairs);
     pairs
+}
+
+/// Rows that are copied at once.
+const COPY: usize = 8;
+
+/// Copy at least `count` pointers. More than are wanted, since how far a window reaches cannot be predicted, but `count` is
+/// always the same.
+#[inline(always)]
+unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
+    for at in (0..count).step_by(COPY) {
+        unsafe {
+            to.add(at)
+                .cast::<[*mut f32; COPY]>()
+                .write_unaligned(from.add(at).cast::<[*mut f32; COPY]>().read_unaligned())
+        };
+    }
 }
 
 /// The rows of the block's words (`of`) and of its noise words; and what the next block will need is brought near.
@@ -582,7 +592,7 @@ mod tests {
                             for &n in &noise {
                                 let weight = o.negatives as f64 / shared as f64;
                                 let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
-                                add(&mut dh, g, &c0[n]);
+                                add(&mut dh, g, &c1[n]);
                                 add(&mut c[n], g, &h);
                             }
                             let g = alpha * (1.0 - sigmoid(dot(&h, &c0[word])));
