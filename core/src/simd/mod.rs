@@ -62,6 +62,19 @@ pub trait Simd: Copy {
     }
 }
 
+/// Ask for a cache line that will be written. Other cores lose it at once, which they would only when it is written
+/// otherwise: the writer then waits for them. (By assembly: the intrinsic falls back to fetching for reading.)
+#[inline(always)]
+pub fn prefetch_for_writing(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it changes nothing that the program can see, whatever the address. Processors without it ignore it.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Instruction sets that a kernel may be asked to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

@@ -10,10 +10,33 @@ use crate::simd::{LANES, Simd};
 
 pub struct Cbow;
 
+/// The noise words of a block are in so many groups; position b scores with group b % GROUPS. So a word, which is company of
+/// the positions around it, meets the noise words of all groups, at the price of one.
+const GROUPS: usize = 4;
+/// Noise words in a group.
+const EACH: usize = 8;
+/// Positions that score with the same group.
+const MEMBERS: usize = Cbow::BLOCK / GROUPS;
+
+/// Where position b stands in an order by groups.
+#[inline(always)]
+fn place(b: usize) -> usize {
+    b % GROUPS * MEMBERS + b / GROUPS
+}
+
 impl Block for Cbow {
-    // A position is one prediction, not six as in skip-gram: half the noise words do (bench/LOG.md).
-    const BLOCK: usize = 16;
-    const SHARED: usize = 16;
+    const BLOCK: usize = 64;
+    const SHARED: usize = GROUPS * EACH;
+
+    #[inline(always)]
+    fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
+        s.context.row(model, &model.context, word)
+    }
+
+    #[inline(always)]
+    fn company_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
+        s.vectors.row(model, &model.vectors, word)
+    }
 
     #[inline(always)]
     unsafe fn train<S: Simd>(
@@ -29,33 +52,43 @@ impl Block for Cbow {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
             let count = Self::BLOCK.min(s.kept.len() - at);
             let pairs = find_company::<Self>(model, at, s, rng);
-            find_rows::<Self>(model, &model.context, at, s, rng);
+            find_rows::<Self>(model, at, s, rng);
             let h: [*mut f32; Self::BLOCK] = std::array::from_fn(|b| s.h.as_mut_ptr().wrapping_add(b * stride));
+            let mut h_by_group = h;
+            (0..Self::BLOCK).for_each(|b| h_by_group[place(b)] = h[b]);
+            // Each group has a share of the strata that noise words are drawn from, from the most frequent to the rarest.
+            let n: [*mut f32; Self::SHARED] = std::array::from_fn(|j| s.n[j % EACH * GROUPS + j / EACH]);
 
             // Means and scores.
             by_groups!(stride, means_and_dots::<S>(s, &h));
             products::reduce::<S>(&mut s.gains, &s.sums, Self::BLOCK);
-            products::dots::<S>(&mut s.g, &h, &s.n, stride);
+            for group in 0..GROUPS {
+                let g = &mut s.g[group * MEMBERS * EACH..];
+                products::dots::<S>(g, &h_by_group[group * MEMBERS..][..MEMBERS], &n[group * EACH..][..EACH], stride);
+            }
 
             // Gradients of the loss with respect to the scores, times -alpha. (Those of a position without company are not
             // zero, but its mean is, and nothing takes its dh.)
-            let weight = model.options.negatives as f32 / Self::SHARED as f32;
+            let weight = model.options.negatives as f32 / EACH as f32;
             if measure {
                 for b in (0..count).filter(|&b| s.first[b + 1] > s.first[b]) {
                     done.loss_pairs += 1;
-                    done.loss += loss(&s.gains[b..=b], &s.g[b * Self::SHARED..][..Self::SHARED], weight);
+                    done.loss += loss(&s.gains[b..=b], &s.g[place(b) * EACH..][..EACH], weight);
                 }
             }
             true_gains::<S>(&mut s.gains, Self::BLOCK, alpha);
             noise_gains::<S>(&mut s.g, alpha, weight);
 
             // Updates: dn = G^T H, dh = G N + gains o, o += gains h, and dh to all the company.
-            products::times::<S>(&mut s.dn, Self::SHARED, &h, s.g.as_ptr(), 1, Self::SHARED, stride);
-            by_groups!(stride, updates::<S>(s, &h, count));
-            for j in 0..Self::SHARED {
-                products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
+            for group in 0..GROUPS {
+                let (g, h) = (s.g.as_ptr().add(group * MEMBERS * EACH), &h_by_group[group * MEMBERS..][..MEMBERS]);
+                products::times::<S>(&mut s.dn[group * EACH * stride..], EACH, h, g, 1, EACH, stride);
             }
-            done.flops += (dim * (2 * pairs + count * (6 * (Self::SHARED + 1) + 1))) as u64;
+            by_groups!(stride, updates::<S>(s, &h, &n, count));
+            for j in 0..Self::SHARED {
+                products::add_row::<S>(n[j], s.dn.as_ptr().add(j * stride), stride);
+            }
+            done.flops += (dim * (2 * pairs + count * (6 * (EACH + 1) + 1))) as u64;
         }
     }
 }
@@ -87,14 +120,15 @@ unsafe fn means_and_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h:
     }
 }
 
-/// For each position b: dh = g_b N + gain * x_b and x_b += gain * h_b; then dh is added to each of its company.
+/// For each position b: dh = g_b N, of its group, + gain * x_b and x_b += gain * h_b; then dh is added to each of its company.
 #[inline(always)]
-unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], count: usize) {
+unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], n: &[*mut f32], count: usize) {
     unsafe {
         for b in 0..count {
             let mut dh = [S::zero(); C];
-            for j in 0..Cbow::SHARED {
-                let (g, n) = (S::splat(s.g[b * Cbow::SHARED + j]), s.n.get_unchecked(j).add(at));
+            for j in 0..EACH {
+                let g = S::splat(*s.g.get_unchecked(place(b) * EACH + j));
+                let n = n.get_unchecked(b % GROUPS * EACH + j).add(at);
                 for k in 0..C {
                     dh[k] = S::fma(g, S::load(n.add(k * LANES)), dh[k]);
                 }

@@ -7,8 +7,8 @@
 //! single dot products. This file holds what both methods share: the model, the text cut into chunks and blocks, the noise.
 //!
 //! Threads take chunks of the text in turn and update the rows without locks (Hogwild). Only the rows that every thread
-//! would write all the time are not fought for: of the most frequent words as company each thread has rows of its own, and
-//! the threads' means are taken between chunks.
+//! would write all the time are not fought for: of the most frequent words each thread has rows of its own, which are merged
+//! between chunks.
 
 // The loops of a kernel walk several arrays with one index, and pass pointers and strides.
 #![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
@@ -19,7 +19,7 @@ mod skipgram;
 
 use crate::matrix::Matrix;
 use crate::random::{Quantiles, Rng};
-use crate::simd::{LANES, Level, Portable, Simd};
+use crate::simd::{LANES, Level, Portable, Simd, prefetch_for_writing};
 use cbow::Cbow;
 use skipgram::SkipGram;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,9 +34,11 @@ const NOISE_POWER: f64 = 0.75;
 const LOWEST_ALPHA: f32 = 1e-4;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
-/// Of so many of the most frequent words each thread has its own rows as company. Within a chunk these rows see updates
-/// enough to follow the text by themselves, so that a mean between chunks loses nothing; rarer words would.
-const HOT: usize = 64;
+/// Of so many of the most frequent words each thread has rows of its own.
+const HOT: usize = 512;
+/// What one occurrence of a word wears off of the way to where its rows are drawn, at a rate of 1 (see `merge`). Chosen so
+/// that quality is kept (bench/LOG.md).
+const WEAR: f32 = 6.0;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
@@ -87,6 +89,11 @@ trait Block {
     /// Noise words that a block shares.
     const SHARED: usize;
 
+    /// The row of a word that a position is of.
+    fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32;
+    /// The row of a word as company.
+    fn company_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32;
+
     /// Train on the positions `at..at + BLOCK` of the chunk.
     ///
     /// # Safety
@@ -110,7 +117,8 @@ pub struct Model {
     /// A word is kept where 32 random bits are at most this (subsampling of frequent words, section 2.3).
     keep: Vec<u32>,
     noise: Quantiles,
-    hot: usize,
+    /// How often each of the HOT most frequent words is met in a chunk; none if one thread trains.
+    hot: Vec<f32>,
     level: Level,
 }
 
@@ -126,7 +134,7 @@ impl Model {
             }
         }
         let total = counts.iter().sum::<u64>() as f64;
-        let keep = counts
+        let keep: Vec<u32> = counts
             .iter()
             .map(|&count| {
                 let share = count as f64 / total;
@@ -137,7 +145,11 @@ impl Model {
             })
             .collect();
         let weights: Vec<f64> = counts.iter().map(|&count| (count as f64).powf(NOISE_POWER)).collect();
-        let hot = if options.threads > 1 { HOT.min(counts.len()) } else { 0 };
+        let met = |(&count, &keep): (&u64, &u32)| {
+            (count as f64 / total * f64::from(keep) / f64::from(u32::MAX) * CHUNK as f64) as f32
+        };
+        let hot = if options.threads > 1 { HOT } else { 0 };
+        let hot = counts.iter().zip(&keep).take(hot).map(met).collect();
         Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
     }
 
@@ -154,11 +166,6 @@ impl Model {
         &self.context
     }
 
-    /// The matrix whose rows stand for the company of a word: the output vectors of skip-gram, the input vectors of CBOW.
-    fn company(&self) -> &Matrix {
-        if self.options.method == Method::SkipGram { &self.context } else { &self.vectors }
-    }
-
     /// Train on chunks `from..to`, counted over all epochs. The same chunks in the same order give the same numbers
     /// with one thread; with more, updates race and the last digits differ.
     pub fn run(&mut self, ids: &[u32], from: u64, to: u64) -> Done {
@@ -169,7 +176,7 @@ impl Model {
             let mut done = Done::default();
             loop {
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
-                share_hot(model, &mut scratch);
+                merge(model, &mut scratch, rate(model, ids.len(), chunk.min(to), 0.0));
                 if chunk >= to {
                     return done;
                 }
@@ -219,8 +226,14 @@ struct Scratch {
     dx: Aligned,         // (BLOCK, stride) what the noise adds to the block's rows
     dn: Aligned,         // (SHARED, stride) and the block to the noise words' rows
     zero: Aligned,       // stands in for the rows that a short block lacks
-    hot: Aligned,        // (HOT, stride) this thread's rows of the most frequent words, as company
-    hot_before: Aligned, // what they were when last shared
+    vectors: Own,        // this thread's rows of the most frequent words
+    context: Own,
+}
+
+/// A thread's own rows of a matrix.
+struct Own {
+    rows: Aligned,   // (hot, stride)
+    before: Aligned, // what they were when last merged
 }
 
 /// Floats that begin at a cache line.
@@ -276,9 +289,24 @@ impl Scratch {
             dx: Aligned::zeros(block * stride),
             dn: Aligned::zeros(shared * stride),
             zero: Aligned::zeros(stride),
-            hot: Aligned::zeros(model.hot * stride),
-            hot_before: Aligned::zeros(model.hot * stride),
+            vectors: Own::new(model),
+            context: Own::new(model),
         }
+    }
+}
+
+impl Own {
+    fn new(model: &Model) -> Own {
+        let floats = model.hot.len() * model.vectors.stride;
+        Own { rows: Aligned::zeros(floats), before: Aligned::zeros(floats) }
+    }
+
+    /// The row of a word: this thread's own, if it has one.
+    #[inline(always)]
+    fn row(&mut self, model: &Model, shared: &Matrix, word: u32) -> *mut f32 {
+        let word = word as usize;
+        let (own, shared) = (self.rows.as_mut_ptr().wrapping_add(word * shared.stride), shared.row(word));
+        if word < model.hot.len() { own } else { shared }
     }
 }
 
@@ -308,28 +336,26 @@ unsafe fn train_chunk<S: Simd>(model: &Model, ids: &[u32], chunk: u64, s: &mut S
 
 /// Train on one chunk; a window never crosses its ends.
 #[inline(always)]
-unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, ids: &[u32], chunk: u64, s: &mut Scratch, done: &mut Done) {
-    let options = &model.options;
-    let chunks = Model::chunks(ids.len());
-    let (epoch, place) = (chunk / chunks, (chunk % chunks) as usize * CHUNK);
-    let ids = &ids[place..ids.len().min(place + CHUNK)];
-    let mut rng = Rng::new(options.seed, chunk);
-    done.words += thin(model, ids, s, &mut rng);
+unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u64, s: &mut Scratch, done: &mut Done) {
+    let place = (chunk % Model::chunks(text.len())) as usize * CHUNK;
+    let mut rng = Rng::new(model.options.seed, chunk);
+    done.words += thin(model, &text[place..text.len().min(place + CHUNK)], s, &mut rng);
 
-    let whole = (options.epochs as u64 * chunks) as f64;
-    let progress = |position: usize| {
-        ((epoch * chunks + chunk % chunks) as f64 + position as f64 / s.kept.len().max(1) as f64) / whole
-    };
-    let rates: Vec<f32> = (0..s.kept.len())
-        .step_by(B::BLOCK)
-        .map(|at| options.alpha * ((1.0 - progress(at)) as f32).max(LOWEST_ALPHA))
-        .collect();
+    let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
+    let rates: Vec<f32> =
+        (0..s.kept.len()).step_by(B::BLOCK).map(|at| rate(model, text.len(), chunk, share(at))).collect();
     for j in 0..B::SHARED {
         s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
         unsafe { B::train::<S>(model, i * B::BLOCK, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
     }
+}
+
+/// The learning rate in a chunk, of which this share is done.
+fn rate(model: &Model, ids: usize, chunk: u64, share: f64) -> f32 {
+    let progress = (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64;
+    model.options.alpha * ((1.0 - progress) as f32).max(LOWEST_ALPHA)
 }
 
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
@@ -360,10 +386,11 @@ fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
 /// Returns how many there are.
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
-    let (window, hot, count) = (model.options.window, s.hot.as_mut_ptr(), B::BLOCK.min(s.kept.len() - at));
-    for (place, near) in s.near[..B::BLOCK + 2 * window].iter_mut().enumerate() {
-        let c = (at + place).wrapping_sub(window);
-        *near = s.kept.get(c).map_or(std::ptr::null_mut(), |&word| company_row(model, hot, word));
+    let (window, count) = (model.options.window, B::BLOCK.min(s.kept.len() - at));
+    for place in 0..B::BLOCK + 2 * window {
+        if let Some(&word) = s.kept.get((at + place).wrapping_sub(window)) {
+            s.near[place] = B::company_row(model, s, word);
+        }
     }
     let mut pairs = 0;
     for b in 0..count {
@@ -401,57 +428,51 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
     }
 }
 
-/// The rows of the block's words (`of`) and of its noise words; and what the next block will need is brought near.
+/// The rows of the block's words and of its noise words; and what the next block will need is brought near.
 #[inline(always)]
-fn find_rows<B: Block>(model: &Model, of: &Matrix, at: usize, s: &mut Scratch, rng: &mut Rng) {
-    let (window, hot, stride) = (model.options.window, s.hot.as_mut_ptr(), model.vectors.stride);
+fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
+    let (window, stride) = (model.options.window, model.vectors.stride);
     for b in 0..B::BLOCK {
-        s.x[b] = s.kept.get(at + b).map_or(s.zero.as_mut_ptr(), |&word| of.row(word as usize));
+        s.x[b] = match s.kept.get(at + b) {
+            Some(&word) => B::word_row(model, s, word),
+            None => s.zero.as_mut_ptr(),
+        };
     }
     for j in 0..B::SHARED {
-        s.n[j] = context_row(model, hot, s.noise[j]);
+        s.n[j] = s.context.row(model, &model.context, s.noise[j]);
         s.noise[j] = draw_noise(model, j, B::SHARED, rng); // for the next block, so that its rows can be fetched now
-        prefetch(model.context.row(s.noise[j] as usize), stride);
+        prefetch(s.context.row(model, &model.context, s.noise[j]), stride);
     }
     for i in at + B::BLOCK..(at + 2 * B::BLOCK).min(s.kept.len()) {
-        prefetch(of.row(s.kept[i] as usize), stride);
+        prefetch(B::word_row(model, s, s.kept[i]), stride);
         if let Some(&c) = s.kept.get(i + window) {
-            prefetch(model.company().row(c as usize), stride);
+            prefetch(B::company_row(model, s, c), stride);
         }
     }
 }
 
-/// The row of a word as company: the thread's own, if it has one.
-#[inline(always)]
-fn company_row(model: &Model, hot: *mut f32, word: u32) -> *mut f32 {
-    let word = word as usize;
-    let (own, shared) = (hot.wrapping_add(word * model.vectors.stride), model.company().row(word));
-    if word < model.hot { own } else { shared }
-}
-
-/// The row of a word as output: the thread's own, if outputs are what company has.
-#[inline(always)]
-fn context_row(model: &Model, hot: *mut f32, word: u32) -> *mut f32 {
-    if model.options.method == Method::SkipGram {
-        company_row(model, hot, word)
-    } else {
-        model.context.row(word as usize)
-    }
-}
-
-/// Add the mean of what the threads' own rows learned to the shared ones, and go on from there.
-fn share_hot(model: &Model, s: &mut Scratch) {
-    let share = 1.0 / model.options.threads as f32;
-    for word in 0..model.hot {
-        let (shared, first) = (model.company().row(word), word * model.vectors.stride);
-        for k in 0..model.vectors.stride {
-            let (own, before) = (&mut s.hot[first + k], &mut s.hot_before[first + k]);
-            // SAFETY: within the row; races as everywhere (see Matrix).
-            unsafe {
-                *shared.add(k) += share * (*own - *before);
-                *own = *shared.add(k);
+/// Merge this thread's own rows with the shared ones, and go on from there.
+///
+/// Threads have moved a row from the same place. Were it met rarely, their moves would add up, as those of one thread after
+/// the other. Met often, each thread alone moves it all the way to where the text draws it, and the mean is right. In
+/// between, with n meetings that each wear off a share w of the way, a thread goes 1 - exp(-n w) of it, and p threads one
+/// after the other 1 - exp(-p n w): the ratio of the two, over p, is what the sum of the moves is taken times.
+fn merge(model: &Model, s: &mut Scratch, rate: f32) {
+    let threads = model.options.threads as f32;
+    for (matrix, own) in [(&model.vectors, &mut s.vectors), (&model.context, &mut s.context)] {
+        for (word, met) in model.hot.iter().enumerate() {
+            let wear = (met * rate * WEAR).max(1e-6);
+            let share = (-threads * wear).exp_m1() / (threads * (-wear).exp_m1());
+            let (shared, first) = (matrix.row(word), word * matrix.stride);
+            for k in 0..matrix.stride {
+                let (own, before) = (&mut own.rows[first + k], &mut own.before[first + k]);
+                // SAFETY: within the row; races as everywhere (see Matrix).
+                unsafe {
+                    *shared.add(k) += share * (*own - *before);
+                    *own = *shared.add(k);
+                }
+                *before = *own;
             }
-            *before = *own;
         }
     }
 }
@@ -464,16 +485,12 @@ fn draw_noise(model: &Model, j: usize, shared: usize, rng: &mut Rng) -> u32 {
     model.noise.at(number as u32)
 }
 
-/// Ask for a row to be brought near.
+/// Ask for a row to be brought near, for writing.
 #[inline(always)]
 fn prefetch(row: *const f32, stride: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for i in (0..stride).step_by(16) {
-        // SAFETY: a hint; it reads nothing that the program can see.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(row.wrapping_add(i).cast()) };
+    for i in (0..stride).step_by(LANES) {
+        prefetch_for_writing(row.wrapping_add(i));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (row, stride);
 }
 
 /// Turn the scores of true pairs into gradients of the loss with respect to them, times -alpha.
@@ -589,8 +606,9 @@ mod tests {
                         Method::Cbow => {
                             let (mut h, mut dh) = (vec![0.0; o.dim], vec![0.0; o.dim]);
                             company.iter().for_each(|&j| add(&mut h, 1.0 / company.len() as f64, &x0[j]));
-                            for &n in &noise {
-                                let weight = o.negatives as f64 / shared as f64;
+                            let group = (i - at) % 4; // of four, each with every fourth noise word
+                            for &n in noise.iter().skip(group).step_by(4) {
+                                let weight = o.negatives as f64 / 8.0;
                                 let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
                                 add(&mut dh, g, &c1[n]);
                                 add(&mut c[n], g, &h);
@@ -670,23 +688,33 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_the_mean_of_their_own_rows() {
-        let (_, counts) = text(300, 100);
-        let model =
-            Model::new(&counts, Options { threads: 2, ..options(Method::SkipGram, 20) }, Level::Portable).unwrap();
+    fn threads_merge_their_own_rows() {
+        let (_, mut counts) = text(HOT as u32 + 100, 100);
+        (counts[0], counts[1]) = (1_000_000, 1);
+        let two = Options { threads: 2, sample: 0.0, ..options(Method::SkipGram, 20) };
+        let model = Model::new(&counts, two, Level::Portable).unwrap();
         let (mut first, mut second) = (Scratch::new(&model), Scratch::new(&model));
-        for s in [&mut first, &mut second] {
-            share_hot(&model, s);
+        let merge_all = |first: &mut Scratch, second: &mut Scratch| {
+            merge(&model, first, 0.025);
+            merge(&model, second, 0.025);
+            merge(&model, first, 0.025);
+        };
+        merge_all(&mut first, &mut second);
+        let stride = model.context.stride;
+        for word in [0, 1] {
+            first.context.rows[word * stride + 3] += 1.0;
+            second.context.rows[word * stride + 3] += 2.0;
         }
-        first.hot[3] += 1.0;
-        second.hot[3] += 2.0;
-        for s in [&mut first, &mut second] {
-            share_hot(&model, s);
+        merge_all(&mut first, &mut second);
+        // The mean of the moves of a word met all the time, the sum of those of one that is hardly met.
+        for (word, moved) in [(0, 1.5), (1, 3.0)] {
+            let is = model.context.read(word)[3];
+            assert!((is - moved).abs() < 5e-3, "{is}, not {moved}");
+            assert_eq!((first.context.rows[word * stride + 3], second.context.rows[word * stride + 3]), (is, is));
         }
-        share_hot(&model, &mut first);
-        assert_eq!((model.context.read(0)[3], first.hot[3], second.hot[3]), (1.5, 1.5, 1.5));
-        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), 0), first.hot.as_ptr()));
-        assert!(std::ptr::eq(context_row(&model, first.hot.as_mut_ptr(), HOT as u32), model.context.row(HOT)));
+        let own = first.context.rows.as_mut_ptr();
+        assert!(std::ptr::eq(first.context.row(&model, &model.context, 0), own));
+        assert!(std::ptr::eq(first.context.row(&model, &model.context, HOT as u32), model.context.row(HOT)));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub unsafe fn reduce<S: Simd>(out: &mut [f32], partial: &[f32], count: usize) {
     }
 }
 
-/// g (m, n) = X N^T, two rows by eight at a time; m is even, n a multiple of eight.
+/// The first (m, n) of g = X N^T, two rows by eight at a time; m is even, n a multiple of eight.
 #[inline(always)]
 pub unsafe fn dots<S: Simd>(g: &mut [f32], x: &[*mut f32], n: &[*mut f32], stride: usize) {
     unsafe {

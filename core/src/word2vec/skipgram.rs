@@ -16,6 +16,16 @@ impl Block for SkipGram {
     const SHARED: usize = 16;
 
     #[inline(always)]
+    fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
+        s.vectors.row(model, &model.vectors, word)
+    }
+
+    #[inline(always)]
+    fn company_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
+        s.context.row(model, &model.context, word)
+    }
+
+    #[inline(always)]
     unsafe fn train<S: Simd>(
         model: &Model,
         at: usize,
@@ -29,7 +39,7 @@ impl Block for SkipGram {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
             let count = Self::BLOCK.min(s.kept.len() - at);
             let pairs = find_company::<Self>(model, at, s, rng);
-            find_rows::<Self>(model, &model.vectors, at, s, rng);
+            find_rows::<Self>(model, at, s, rng);
 
             // Scores.
             by_groups!(stride, pair_dots::<S>(s, count));
