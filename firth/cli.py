@@ -278,7 +278,9 @@ def info(path: SpacePath, as_json: Json = False) -> None:
     told: dict[str, Any] = {
         "labels": n,
         "dimensions": d,
-        "columns": {name: str(column.dtype) for name, column in space.columns.items()},
+        "columns": {
+            name: " x ".join(map(str, (*column.shape[1:], column.dtype))) for name, column in space.columns.items()
+        },
         "recipe": dict(space.recipe),
         "first": space.labels[:10].tolist(),
     }
@@ -343,6 +345,8 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]], space: Space) -> None:
     count = space.columns.get("count")
+    if count is not None and (count.ndim > 1 or count.dtype.kind not in "iuf"):
+        count = None
     width = max(20, *(len(label) for label, _, _ in found))
     head = f"{'':4}{_bold(question)}{' ' * max(2, width + 2 - len(question))}{metric:>9}"
     print(head + ("       count" if count is not None else ""))

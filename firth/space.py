@@ -49,7 +49,8 @@ class Space(Mapping[str, np.ndarray]):
     vectors : (n, d)
         Finite numbers, kept as float32.
     columns
-        Name -> n values: counts, categories, anything. `count`, where there is one, orders labels by frequency.
+        Name -> n values (counts, categories, anything), or n rows of numbers, (n, m), kept as float32. `count`, where there
+        is one, orders labels by frequency; `context`, (n, d), holds the output vectors of word2vec, for `predict`.
     recipe
         How the space was made; kept in the file as JSON.
 
@@ -58,7 +59,7 @@ class Space(Mapping[str, np.ndarray]):
     ShapeError
         If labels, vectors and columns disagree on n.
     ArgumentError
-        If a label comes twice or is not a string, or a number is NaN or infinite.
+        If a label comes twice or is not a string, or a number of the vectors or of a column with a width is NaN or infinite.
 
     Examples
     --------
@@ -85,15 +86,15 @@ class Space(Mapping[str, np.ndarray]):
             raise ShapeError(f"labels and vectors must agree on n; got {len(names)} labels and vectors {array.shape}")
         if not names:
             raise ShapeError("a space needs at least one row; got none")
-        self._fill(Parts(names, array, dict(columns or {}), dict(recipe or {})))
+        kept = {name: _as_column(name, column, len(names)) for name, column in (columns or {}).items()}
+        self._fill(Parts(names, array, kept, dict(recipe or {})))
         self._check_labels()
-        self._check_columns()
 
     def _fill(self, parts: Parts) -> None:
         self._names: list[str] = parts.labels
         self._vectors = parts.vectors.view()
         self._vectors.flags.writeable = False
-        self._columns = {name: np.asarray(column).view() for name, column in parts.columns.items()}
+        self._columns = {name: column.view() for name, column in parts.columns.items()}
         for column in self._columns.values():
             column.flags.writeable = False
         self._recipe = {"firth": firth.__version__, **parts.recipe}
@@ -112,15 +113,6 @@ class Space(Mapping[str, np.ndarray]):
                     raise ArgumentError(f"labels must be distinct; {label!r} stands in rows {seen[label]} and {row}")
                 seen[label] = row
 
-    def _check_columns(self) -> None:
-        for name, column in self._columns.items():
-            if name in ("label", "vector"):
-                raise ArgumentError(f"a column cannot be called {name!r}; choose another name")
-            if column.shape != (len(self),):
-                raise ShapeError(
-                    f"column {name!r} must have one value for each of the {len(self)} labels; got {column.shape}"
-                )
-
     # What it holds
 
     @property
@@ -138,7 +130,7 @@ class Space(Mapping[str, np.ndarray]):
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """The other columns by name, (n,) each, read-only."""
+        """The other columns by name, (n,) or (n, m) float32 each, read-only; for a file views of the memory map."""
         return MappingProxyType(self._columns)
 
     @property
@@ -207,7 +199,7 @@ class Space(Mapping[str, np.ndarray]):
         """Rows of the n labels with the largest `count`, largest first; without that column the first n rows."""
         n = min(check_int("n", n, 1), len(self))
         count = self._columns.get("count")
-        if count is None or count.dtype.kind not in "iuf":
+        if count is None or count.ndim > 1 or count.dtype.kind not in "iuf":
             return np.arange(n)
         return np.argsort(-count.astype(np.float64), kind="stable")[:n]
 
@@ -410,6 +402,21 @@ class Space(Mapping[str, np.ndarray]):
             twice = (edit for first in once for edit in _edits(first, letters) if edit in index)
             found = sorted(set(twice), key=index.__getitem__)
         return found[:SUGGESTIONS]
+
+
+def _as_column(name: str, column: Any, n: int) -> np.ndarray:
+    """A column as an array of n values, or of n rows of float32."""
+    if name in ("label", "vector"):
+        raise ArgumentError(f"a column cannot be called {name!r}; choose another name")
+    try:
+        array = np.asarray(column)
+    except ValueError:  # rows of different lengths
+        raise ShapeError(f"column {name!r} must have one value, or one row of m numbers, for each label") from None
+    if array.ndim not in (1, 2) or len(array) != n:
+        raise ShapeError(
+            f"column {name!r} must have one value, or one row of m numbers, for each of the {n} labels; got {array.shape}"
+        )
+    return array if array.ndim == 1 else as_vectors(f"column {name!r}", array)
 
 
 def _edits(word: str, letters: str) -> set[str]:

@@ -91,6 +91,14 @@ def test_learn_then_ask_info_and_map(corpus, tmp_path):
     assert len((tmp_path / "m.csv").read_text().splitlines()) == 11
 
 
+def test_info_tells_the_width_of_a_column(tmp_path):
+    path = tmp_path / "a.space"
+    columns = {"context": np.ones((2, 3)), "count": np.array([5, 4])}
+    firth.Space(["a", "b"], np.eye(2), columns=columns).save(path)
+    assert "column        context (3 x float32)\ncolumn        count (int64)" in run("info", path)[0]
+    assert json.loads(run("info", path, "--json")[0])["columns"] == {"context": "3 x float32", "count": "int64"}
+
+
 def test_learn_takes_every_option(corpus, tmp_path):
     (tmp_path / "more.jsonl").write_text('{"body": "rome oslo rome oslo rome"}\n' * 9)
     space = tmp_path / "w.space"

@@ -123,6 +123,42 @@ def test_columns_must_fit():
         Space(["a"], [[1.0]], columns={"label": [1]})
 
 
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        ([[1.0, 2.0]], ShapeError, r"one row of m numbers, for each of the 2 labels; got \(1, 2\)"),
+        ([[1.0], [2.0, 3.0]], ShapeError, "column 'x' must have one value, or one row of m numbers"),
+        (np.zeros((2, 1, 1)), ShapeError, r"got \(2, 1, 1\)"),
+        (np.zeros((2, 0)), ShapeError, "column 'x' must have the shape .*, d at least 1"),
+        (3.0, ShapeError, r"got \(\)"),
+        ([["a"], ["b"]], ArgumentError, "column 'x' must be numbers"),
+        ([[1.0], [np.inf]], ArgumentError, "column 'x' must be finite; row 1, dimension 0 is inf"),
+    ],
+)
+def test_a_column_is_a_value_or_a_row_of_numbers_a_label(column, error, message):
+    with pytest.raises(error, match=message):
+        Space(["a", "b"], [[1.0], [2.0]], columns={"x": column})
+
+
+def test_a_column_with_a_width_goes_where_its_rows_go(tmp_path):
+    wide = np.arange(12).reshape(4, 3)
+    space = Space(list("abcd"), np.eye(4), columns={"wide": wide, "count": [1, 3, 4, 2]})
+    assert space.columns["wide"].dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        space.columns["wide"][0] = 0
+    assert space.take([2, 0]).columns["wide"].tolist() == wide[[2, 0]].tolist()
+    space.save(tmp_path / "wide.space")
+    opened = Space.open(tmp_path / "wide.space")
+    assert opened.columns["wide"].tobytes() == wide.astype(np.float32).tobytes()
+    assert not opened.columns["wide"].flags.owndata
+    assert not opened.columns["wide"].flags.writeable
+    assert opened.columns["count"].tolist() == [1, 3, 4, 2]
+
+
+def test_a_count_with_a_width_orders_nothing():
+    assert Space(["a", "b"], np.eye(2), columns={"count": np.eye(2)}).most_frequent(2).tolist() == [0, 1]
+
+
 def test_rows_can_be_taken_by_frequency(family):
     rows = family.most_frequent(3)
     assert family.labels[rows].tolist() == ["king", "man", "woman"]
