@@ -71,6 +71,19 @@ mod door {
             Ok(Self { model: skipgram::SkipGram::new(counts.as_slice()?, options, level)? })
         }
 
+        /// Before training: set these rows of the word vectors and of the context vectors, (m, dim) each.
+        fn load(
+            &mut self,
+            py: Python<'_>,
+            rows: PyReadonlyArray1<'_, u32>,
+            vectors: PyReadonlyArray2<'_, f32>,
+            context: PyReadonlyArray2<'_, f32>,
+        ) -> PyResult<()> {
+            let (rows, vectors, context) = (rows.as_slice()?, vectors.as_slice()?, context.as_slice()?);
+            py.detach(|| self.model.load(rows, vectors, context));
+            Ok(())
+        }
+
         /// Chunks in an epoch over so many ids.
         #[staticmethod]
         fn chunks(ids: usize) -> u64 {
