@@ -151,6 +151,54 @@ def ask(
 
 
 @app.command()
+def predict(
+    path: SpacePath,
+    texts: Annotated[
+        list[str],
+        typer.Argument(metavar="TEXT...", help="Words with a gap, such as 'the ___ of england'.", show_default=False),
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many answers.")] = 10,
+    window: Annotated[
+        int | None, typer.Option(help="Words on each side of the gap that count.", show_default="as learned")
+    ] = None,
+    include_context: Annotated[bool, typer.Option("--include-context", help="Words of the text may answer.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the word in a gap from the words around it, exact.
+
+    Needs the output vectors: learn with --keep-context. Quote labels with spaces: '"new york" is a ___'.
+
+    Example: firth predict words.space 'the ___ of england'
+    """
+    from firth.space import split_words
+
+    space = firth.Space.open(path)
+    if window is None:
+        options = space.recipe.get("options")
+        window = int(options.get("window", 5)) if isinstance(options, dict) else 5
+    if window < 1:
+        raise ArgumentError(f"--window must be at least 1; got {window}")
+    for number, text in enumerate(texts):
+        words = split_words(text)
+        gaps = [place for place, word in enumerate(words) if not word.strip("_")]
+        if len(gaps) != 1:
+            raise ArgumentError(
+                f"mark one gap with ___, as in 'the ___ of england'; {text!r} has {len(gaps) or 'none'}"
+            )
+        gap = gaps[0]
+        context = words[max(0, gap - window) : gap] + words[gap + 1 : gap + 1 + window]
+        hits = space.predict(context, k, include_context=include_context)
+        found = list(zip(hits.labels.tolist(), hits.scores.tolist(), hits.rows.tolist(), strict=True))
+        if as_json:
+            keyed = [{"label": label, "score": score, "row": row} for label, score, row in found]
+            print(json.dumps({"text": text, "context": context, "hits": keyed}, ensure_ascii=False))
+            continue
+        if number:
+            print()
+        _print_hits(text, "score", found, space)
+
+
+@app.command()
 def judge(
     path: SpacePath,
     sets: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Analogies, or pairs of words with scores.")],
@@ -278,7 +326,9 @@ def info(path: SpacePath, as_json: Json = False) -> None:
     told: dict[str, Any] = {
         "labels": n,
         "dimensions": d,
-        "columns": {name: str(column.dtype) for name, column in space.columns.items()},
+        "columns": {
+            name: " x ".join(map(str, (*column.shape[1:], column.dtype))) for name, column in space.columns.items()
+        },
         "recipe": dict(space.recipe),
         "first": space.labels[:10].tolist(),
     }
@@ -343,6 +393,8 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]], space: Space) -> None:
     count = space.columns.get("count")
+    if count is not None and (count.ndim > 1 or count.dtype.kind not in "iuf"):
+        count = None
     width = max(20, *(len(label) for label, _, _ in found))
     head = f"{'':4}{_bold(question)}{' ' * max(2, width + 2 - len(question))}{metric:>9}"
     print(head + ("       count" if count is not None else ""))

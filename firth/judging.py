@@ -265,10 +265,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _judge_analogies(space: Space, path: str, questions: Analogies, restrict: int | None) -> AnalogyReport:
-    order = np.arange(len(space))
-    if "count" in space.columns:
-        order = np.argsort(-np.asarray(space.columns["count"], dtype=np.float64), kind="stable")
-    order = order[:restrict]
+    order = space.most_frequent(len(space))[:restrict]
     labels: list[str] = space.labels.tolist()
     rows = _find(questions.words, {labels[row]: place for place, row in enumerate(order.tolist())})
     covered = (rows >= 0).all(axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +15,7 @@ import firth
 from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError, check_choice, check_int
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
-from firth.search import METRICS, Metric, _search, as_vectors, key_norms
+from firth.search import METRICS, Metric, TopK, _search, as_vectors, key_norms
 from firth.steps import drain
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from firth.maps import Map, Method
 
 SUGGESTIONS = 3  # labels that an error proposes
+CONTEXT = "context"  # the column of output vectors
+WORD = re.compile(r""""([^"]+)"(?!\S)|'([^']+)'(?!\S)|(\S+)""")  # of a context: quoted where it has spaces
 
 
 class Hits(NamedTuple):
@@ -49,7 +53,8 @@ class Space(Mapping[str, np.ndarray]):
     vectors : (n, d)
         Finite numbers, kept as float32.
     columns
-        Name -> n values: counts, categories, anything. `count`, where there is one, orders labels by frequency.
+        Name -> n values (counts, categories, anything), or n rows of numbers, (n, m), kept as float32. `count`, where there
+        is one, orders labels by frequency; `context`, (n, d), holds the output vectors of word2vec, for `predict`.
     recipe
         How the space was made; kept in the file as JSON.
 
@@ -58,7 +63,7 @@ class Space(Mapping[str, np.ndarray]):
     ShapeError
         If labels, vectors and columns disagree on n.
     ArgumentError
-        If a label comes twice or is not a string, or a number is NaN or infinite.
+        If a label comes twice or is not a string, or a number of the vectors or of a column with a width is NaN or infinite.
 
     Examples
     --------
@@ -69,7 +74,7 @@ class Space(Mapping[str, np.ndarray]):
     array(['milk'], dtype=object)
     """
 
-    __slots__ = ("_columns", "_index", "_labels", "_names", "_norms", "_recipe", "_vectors")
+    __slots__ = ("_columns", "_context_norms", "_index", "_labels", "_names", "_norms", "_recipe", "_vectors")
 
     def __init__(
         self,
@@ -85,21 +90,22 @@ class Space(Mapping[str, np.ndarray]):
             raise ShapeError(f"labels and vectors must agree on n; got {len(names)} labels and vectors {array.shape}")
         if not names:
             raise ShapeError("a space needs at least one row; got none")
-        self._fill(Parts(names, array, dict(columns or {}), dict(recipe or {})))
+        kept = {name: _as_column(name, column, len(names)) for name, column in (columns or {}).items()}
+        self._fill(Parts(names, array, kept, dict(recipe or {})))
         self._check_labels()
-        self._check_columns()
 
     def _fill(self, parts: Parts) -> None:
         self._names: list[str] = parts.labels
         self._vectors = parts.vectors.view()
         self._vectors.flags.writeable = False
-        self._columns = {name: np.asarray(column).view() for name, column in parts.columns.items()}
+        self._columns = {name: column.view() for name, column in parts.columns.items()}
         for column in self._columns.values():
             column.flags.writeable = False
         self._recipe = {"firth": firth.__version__, **parts.recipe}
         self._labels: np.ndarray | None = None
         self._index: dict[str, int] | None = None
         self._norms: np.ndarray | None = None
+        self._context_norms: np.ndarray | None = None
 
     def _check_labels(self) -> None:
         for row, label in enumerate(self._names):
@@ -111,15 +117,6 @@ class Space(Mapping[str, np.ndarray]):
                 if label in seen:
                     raise ArgumentError(f"labels must be distinct; {label!r} stands in rows {seen[label]} and {row}")
                 seen[label] = row
-
-    def _check_columns(self) -> None:
-        for name, column in self._columns.items():
-            if name in ("label", "vector"):
-                raise ArgumentError(f"a column cannot be called {name!r}; choose another name")
-            if column.shape != (len(self),):
-                raise ShapeError(
-                    f"column {name!r} must have one value for each of the {len(self)} labels; got {column.shape}"
-                )
 
     # What it holds
 
@@ -138,7 +135,7 @@ class Space(Mapping[str, np.ndarray]):
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """The other columns by name, (n,) each, read-only."""
+        """The other columns by name, (n,) or (n, m) float32 each, read-only; for a file views of the memory map."""
         return MappingProxyType(self._columns)
 
     @property
@@ -207,7 +204,7 @@ class Space(Mapping[str, np.ndarray]):
         """Rows of the n labels with the largest `count`, largest first; without that column the first n rows."""
         n = min(check_int("n", n, 1), len(self))
         count = self._columns.get("count")
-        if count is None or count.dtype.kind not in "iuf":
+        if count is None or count.ndim > 1 or count.dtype.kind not in "iuf":
             return np.arange(n)
         return np.argsort(-count.astype(np.float64), kind="stable")[:n]
 
@@ -271,14 +268,81 @@ class Space(Mapping[str, np.ndarray]):
         left_out = set(self.rows(exclude).tolist())
         if not include_question:
             left_out |= set(self._term_rows(terms).tolist())
-        k = min(check_int("k", k, 1), len(self) - len(left_out))
-        if k == 0:
-            raise ArgumentError(
-                f"nothing is left to answer with: all {len(self)} labels are in the question or excluded"
-            )
-        found = self._nearest(self.vector(terms, metric=metric)[None], min(k + len(left_out), len(self)), metric)
-        kept = [place for place, row in enumerate(found.rows[0].tolist()) if row not in left_out][:k]
-        return Hits(found.labels[0, kept], found.scores[0, kept], found.rows[0, kept])
+        return self._best(self.vector(terms, metric=metric), self._vectors, self.norms, k, metric, left_out)
+
+    def predict(self, context: str | Sequence[str], k: int = 10, *, include_context: bool = False) -> Hits:
+        """Find the k labels that fit best among the words of a context.
+
+        The score of a label is h . o: h the mean of the context's vectors, o the label's output vector, its row of the column
+        `context`. That is what CBOW is trained on, and for skip-gram the mean of the pairs' scores (as of a pair, so of its
+        mirror image: every word stands in the context of its own). Exact, as `firth.top_k` is; 2 n d operations.
+
+        Parameters
+        ----------
+        context
+            Words split at white space, those with spaces in them quoted; or a list of labels. One that comes twice counts
+            twice; their order does not matter.
+        k
+            How many to return; fewer where the space has no more.
+        include_context
+            Let the labels of the context be answers too.
+
+        Raises
+        ------
+        LabelError
+            If a word is not in the space; the message names near ones.
+        ArgumentError
+            If the context is empty, or the space was learned without `keep_context`.
+
+        Notes
+        -----
+        T. Mikolov, K. Chen, G. Corrado and J. Dean: Efficient estimation of word representations in vector space. 2013.
+
+        Examples
+        --------
+        >>> vectors = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]]
+        >>> space = Space(["tea", "milk", "nail", "hammer"], vectors, columns={"context": vectors})
+        >>> space.predict("tea", k=1).labels[0]
+        'milk'
+        """
+        output, norms = self._output()
+        rows = self._context_rows(context)
+        left_out = set() if include_context else set(rows.tolist())
+        return self._best(self._vectors[rows].mean(axis=0, dtype=np.float64), output, norms, k, "dot", left_out)
+
+    def score(self, label: str, context: str | Sequence[str]) -> float:
+        """Tell how well a label fits into a context: a share between 0 and 1.
+
+        sigmoid(h . o), the sigmoid of its score in `predict`: what the model takes for the probability that the text put the
+        label there, and not a draw of the noise words it was trained against (Mikolov et al. 2013b, equation 4). It orders
+        labels as `predict` does, and for skip-gram its odds are the geometric mean of the odds of the pairs. It is no
+        probability among all labels: those do not sum to 1. Frequent words do not weigh more, for noise words are frequent
+        too: h . o estimates the pointwise mutual information, less the logarithm of `negatives` (Levy and Goldberg 2014).
+
+        Parameters
+        ----------
+        label
+            Of the space.
+        context
+            As in `predict`.
+
+        Raises
+        ------
+        LabelError, ArgumentError
+            As in `predict`.
+
+        Examples
+        --------
+        >>> vectors = [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]]
+        >>> space = Space(["tea", "milk", "nail", "hammer"], vectors, columns={"context": vectors})
+        >>> space.score("milk", "tea") > space.score("hammer", "tea")
+        True
+        """
+        output, _ = self._output()
+        row, rows = self.rows([label])[0], self._context_rows(context)
+        score = float(self._vectors[rows].mean(axis=0, dtype=np.float64) @ output[row])
+        small = math.exp(-abs(score))  # never overflows
+        return (1.0 if score >= 0 else small) / (1.0 + small)
 
     def nearest(self, queries: Any, k: int = 10, *, metric: Metric = "cosine") -> Hits:
         """Find the k labels nearest to each query. Exact, as `firth.top_k` is; 2 q n d operations.
@@ -304,14 +368,49 @@ class Space(Mapping[str, np.ndarray]):
         block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
         if block.shape[1] != self._vectors.shape[1]:
             raise ShapeError(f"queries and the space must agree on d; got {given.shape} and {self._vectors.shape}")
-        found = self._nearest(block, check_int("k", k, 1, len(self), meaning="the number of labels"), metric)
-        return Hits(found.labels[0], found.scores[0], found.rows[0]) if given.ndim == 1 else found
+        k = check_int("k", k, 1, len(self), meaning="the number of labels")
+        scores, rows = drain(_search(block, self._vectors, k, metric, self.norms))
+        return self._hits(TopK(scores[0], rows[0]) if given.ndim == 1 else TopK(scores, rows))
 
-    def _nearest(self, queries: np.ndarray, k: int, metric: Metric) -> Hits:
-        scores, rows = drain(_search(queries, self._vectors, k, metric, self.norms))
+    def _best(
+        self, query: np.ndarray, keys: np.ndarray, norms: np.ndarray, k: int, metric: Metric, left_out: set[int]
+    ) -> Hits:
+        """The k labels whose keys score highest with a query (d,), without the rows that are left out."""
+        k = min(check_int("k", k, 1), len(self) - len(left_out))
+        if k == 0:
+            raise ArgumentError(
+                f"nothing is left to answer with: all {len(self)} labels are in the question or excluded"
+            )
+        scores, rows = drain(_search(query[None], keys, k + len(left_out), metric, norms))
+        kept = [place for place, row in enumerate(rows[0].tolist()) if row not in left_out][:k]
+        return self._hits(TopK(scores[0, kept], rows[0, kept]))
+
+    def _hits(self, found: TopK) -> Hits:
         # Labels of the answers alone: an array of all of them is not needed to answer one question.
-        labels = np.array([self._names[row] for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
-        return Hits(labels, scores, rows)
+        labels = np.array([self._names[row] for row in found.rows.ravel().tolist()], dtype=object)
+        return Hits(labels.reshape(found.rows.shape), found.scores, found.rows)
+
+    def _output(self) -> tuple[np.ndarray, np.ndarray]:
+        """The output vectors, (n, d), and their norms."""
+        output = self._columns.get(CONTEXT)
+        if output is None:
+            raise ArgumentError(
+                f"the space has no column {CONTEXT!r}, the output vectors that words are predicted by; learn it with"
+                " keep_context=True (--keep-context)"
+            )
+        if output.shape != self._vectors.shape:
+            raise ShapeError(f"column {CONTEXT!r} must be as the vectors, {self._vectors.shape}; got {output.shape}")
+        if self._context_norms is None:
+            self._context_norms = key_norms(output)
+        return output, self._context_norms
+
+    def _context_rows(self, context: str | Sequence[str]) -> np.ndarray:
+        if isinstance(context, str):
+            context = split_words(context)
+        rows = self.rows(context)
+        if not len(rows):
+            raise ArgumentError("context must be one word or more; got none")
+        return rows
 
     def map(self, method: Method = "umap", **options: Any) -> Map:
         """Draw the space in two or three dimensions: see `firth.map_space`, whose options these are."""
@@ -410,6 +509,26 @@ class Space(Mapping[str, np.ndarray]):
             twice = (edit for first in once for edit in _edits(first, letters) if edit in index)
             found = sorted(set(twice), key=index.__getitem__)
         return found[:SUGGESTIONS]
+
+
+def split_words(text: str) -> list[str]:
+    """Words of a context, apart by white space; quoted ones may hold some."""
+    return [found[1] or found[2] or found[3] for found in WORD.finditer(text)]
+
+
+def _as_column(name: str, column: Any, n: int) -> np.ndarray:
+    """A column as an array of n values, or of n rows of float32."""
+    if name in ("label", "vector"):
+        raise ArgumentError(f"a column cannot be called {name!r}; choose another name")
+    try:
+        array = np.asarray(column)
+    except ValueError:  # rows of different lengths
+        raise ShapeError(f"column {name!r} must have one value, or one row of m numbers, for each label") from None
+    if array.ndim not in (1, 2) or len(array) != n:
+        raise ShapeError(
+            f"column {name!r} must have one value, or one row of m numbers, for each of the {n} labels; got {array.shape}"
+        )
+    return array if array.ndim == 1 else as_vectors(f"column {name!r}", array)
 
 
 def _edits(word: str, letters: str) -> set[str]:

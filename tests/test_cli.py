@@ -91,6 +91,14 @@ def test_learn_then_ask_info_and_map(corpus, tmp_path):
     assert len((tmp_path / "m.csv").read_text().splitlines()) == 11
 
 
+def test_info_tells_the_width_of_a_column(tmp_path):
+    path = tmp_path / "a.space"
+    columns = {"context": np.ones((2, 3)), "count": np.array([5, 4])}
+    firth.Space(["a", "b"], np.eye(2), columns=columns).save(path)
+    assert "column        context (3 x float32)\ncolumn        count (int64)" in run("info", path)[0]
+    assert json.loads(run("info", path, "--json")[0])["columns"] == {"context": "3 x float32", "count": "int64"}
+
+
 def test_learn_takes_every_option(corpus, tmp_path):
     (tmp_path / "more.jsonl").write_text('{"body": "rome oslo rome oslo rome"}\n' * 9)
     space = tmp_path / "w.space"
@@ -128,6 +136,48 @@ def test_ask_prints_json(family):
     assert first["metric"] == "euclidean"
     assert first["hits"] == [{"label": "queen", "score": 0.0, "row": 3}]
     assert second["hits"][0] == {"label": "man", "score": -1.0, "row": 0}  # queen is as near: the lower row wins
+
+
+@pytest.fixture(scope="module")
+def gaps(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("gaps") / "gaps.space"
+    labels, vectors = ["the", "king", "of", "england", "new york"], np.eye(5)
+    columns = {"context": np.eye(5)[[1, 2, 3, 0, 4]], "count": np.array([50, 40, 30, 20, 10])}
+    firth.Space(labels, vectors, columns=columns, recipe={"options": {"window": 2}}).save(path)
+    return path
+
+
+def test_predict_fills_a_gap_from_the_words_around_it(gaps):
+    out, err = run("predict", gaps, "the ___ of england", "king __", "-k", 1)
+    assert err == ""
+    assert [line.split() for line in out.splitlines()] == [
+        ["the", "___", "of", "england", "score", "count"],
+        ["1", "king", "0.3333", "40"],  # alone beside the context; its output vector is that of `of`
+        [],
+        ["king", "__", "score", "count"],
+        ["1", "the", "1.0000", "50"],
+    ]
+
+
+def test_predict_prints_json_and_knows_the_window(gaps):
+    told = json.loads(run("predict", gaps, "england 'new york' of ___", "--json", "-k", 2)[0])
+    assert told["text"] == "england 'new york' of ___"
+    assert told["context"] == ["new york", "of"]
+    assert told["hits"][0] == {"label": "king", "score": 0.5, "row": 1}
+    told = json.loads(run("predict", gaps, "england of _ the", "--json", "--window", 1, "--include-context")[0])
+    assert told["context"] == ["of", "the"]
+    assert len(told["hits"]) == 5
+
+
+def test_predict_says_what_is_missing(gaps, family):
+    for text, found in (("the king", "none"), ("_ king _", "2")):
+        assert (
+            f"mark one gap with ___, as in 'the ___ of england'; '{text}' has {found}"
+            in run("predict", gaps, text, code=1)[1]
+        )
+    assert "'England' is not in the space: did you mean 'england'?" in run("predict", gaps, "_ England", code=1)[1]
+    assert "--keep-context" in run("predict", family, "the _", code=1)[1]
+    assert "--window must be at least 1" in run("predict", gaps, "_ king", "--window", 0, code=1)[1]
 
 
 def test_ask_can_answer_with_the_words_of_the_question(family):
@@ -190,7 +240,7 @@ def test_version_and_help():
         out = run(*arguments, code=0 if arguments else 2)
         assert "Commands:" in "".join(out)
     commands = re.findall(r"^  (\w+)  ", "".join(run("--help")[0].partition("Commands:")[2]), re.MULTILINE)
-    assert commands == ["learn", "ask", "judge", "convert", "map", "info", "demo"]
+    assert commands == ["learn", "ask", "predict", "judge", "convert", "map", "info", "demo"]
     for command in commands:
         assert "Example: firth" in run(command, "--help")[0]
 

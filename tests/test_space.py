@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import firth
 from firth._check import ArgumentError, ExpressionError, FileFormatError, LabelError, ShapeError
@@ -121,6 +123,118 @@ def test_columns_must_fit():
         Space(["a"], [[1.0]], columns={"count": [1, 2]})
     with pytest.raises(ArgumentError, match="cannot be called 'label'"):
         Space(["a"], [[1.0]], columns={"label": [1]})
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        ([[1.0, 2.0]], ShapeError, r"one row of m numbers, for each of the 2 labels; got \(1, 2\)"),
+        ([[1.0], [2.0, 3.0]], ShapeError, "column 'x' must have one value, or one row of m numbers"),
+        (np.zeros((2, 1, 1)), ShapeError, r"got \(2, 1, 1\)"),
+        (np.zeros((2, 0)), ShapeError, "column 'x' must have the shape .*, d at least 1"),
+        (3.0, ShapeError, r"got \(\)"),
+        ([["a"], ["b"]], ArgumentError, "column 'x' must be numbers"),
+        ([[1.0], [np.inf]], ArgumentError, "column 'x' must be finite; row 1, dimension 0 is inf"),
+    ],
+)
+def test_a_column_is_a_value_or_a_row_of_numbers_a_label(column, error, message):
+    with pytest.raises(error, match=message):
+        Space(["a", "b"], [[1.0], [2.0]], columns={"x": column})
+
+
+def test_a_column_with_a_width_goes_where_its_rows_go(tmp_path):
+    wide = np.arange(12).reshape(4, 3)
+    space = Space(list("abcd"), np.eye(4), columns={"wide": wide, "count": [1, 3, 4, 2]})
+    assert space.columns["wide"].dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        space.columns["wide"][0] = 0
+    assert space.take([2, 0]).columns["wide"].tolist() == wide[[2, 0]].tolist()
+    space.save(tmp_path / "wide.space")
+    opened = Space.open(tmp_path / "wide.space")
+    assert opened.columns["wide"].tobytes() == wide.astype(np.float32).tobytes()
+    assert not opened.columns["wide"].flags.owndata
+    assert not opened.columns["wide"].flags.writeable
+    assert opened.columns["count"].tolist() == [1, 3, 4, 2]
+
+
+def test_a_count_with_a_width_orders_nothing():
+    assert Space(["a", "b"], np.eye(2), columns={"count": np.eye(2)}).most_frequent(2).tolist() == [0, 1]
+
+
+def predict_plain(space, context, k, left_out=()):
+    """What predict means."""
+    h = np.mean([space[word].astype(np.float64) for word in context], axis=0)
+    scores = space.columns["context"].astype(np.float64) @ h
+    order = [row for row in np.argsort(-scores, kind="stable") if space.labels[row] not in left_out][:k]
+    return order, scores[order]
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    rng = np.random.default_rng(5)
+    labels = [f"w{i}" for i in range(300)] + ["new york", "don't"]
+    return Space(labels, rng.standard_normal((302, 9)), columns={"context": rng.standard_normal((302, 9))})
+
+
+@given(st.lists(st.integers(0, 299), min_size=1, max_size=6), st.integers(1, 400), st.booleans())
+def test_predict_is_what_its_plain_twin_says(predictor, rows, k, include):
+    context = [f"w{row}" for row in rows]
+    hits = predictor.predict(context, k, include_context=include)
+    order, scores = predict_plain(predictor, context, k, () if include else context)
+    assert hits.rows.tolist() == order
+    assert hits.labels.tolist() == predictor.labels[order].tolist()
+    np.testing.assert_allclose(hits.scores, scores, rtol=1e-12, atol=1e-12)
+
+
+def test_where_context_and_vectors_are_the_same_one_word_predicts_its_nearest_by_dot(family):
+    space = Space(family.labels, family.vectors, columns={"context": family.vectors})
+    found, near = space.predict("king", 6, include_context=True), space.nearest("king", 6, metric="dot")
+    assert found.rows.tolist() == near.rows.tolist()
+    assert found.scores.tolist() == near.scores.tolist()
+
+
+def test_a_context_is_split_at_white_space_and_quotes_hold_spaces(predictor):
+    for text in (" w1\t'new york'  don't\n", 'w1 "new york" don\'t', ["w1", "new york", "don't"]):
+        assert (
+            predictor.predict(text, 3).rows.tolist() == predictor.predict(["don't", "new york", "w1"], 3).rows.tolist()
+        )
+    twice = predictor.predict("w1 w1 w2", 1).scores[0]
+    assert twice == pytest.approx(predict_plain(predictor, ["w1", "w1", "w2"], 1, ("w1", "w2"))[1][0])
+
+
+def test_score_is_the_sigmoid_of_the_score_in_predict(predictor):
+    hits = predictor.predict("w1 w2", 400)
+    shares = np.array([predictor.score(label, "w1 w2") for label in hits.labels])
+    np.testing.assert_allclose(shares, 1 / (1 + np.exp(-hits.scores)), rtol=1e-12)
+    assert (np.diff(shares) <= 0).all()
+    pair = [predictor.score("w9", word) for word in ("w1", "w2")]  # the odds are the geometric mean of the pairs'
+    odds = [share / (1 - share) for share in (*pair, predictor.score("w9", "w1 w2"))]
+    assert odds[2] == pytest.approx(np.sqrt(odds[0] * odds[1]), rel=1e-6)
+    far = Space(["a", "b"], [[1e5], [1.0]], columns={"context": [[-1.0], [1.0]]})
+    assert [far.score(label, "a") for label in "ab"] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda space, context: space.predict(context), lambda space, context: space.score("w1", context)]
+)
+def test_contexts_that_cannot_be_scored_are_told(predictor, family, ask):
+    with pytest.raises(LabelError, match=r"'W2' is not in the space: did you mean 'w2'\?"):
+        ask(predictor, "w1 W2")
+    with pytest.raises(ArgumentError, match="one word or more"):
+        ask(predictor, "  ")
+    with pytest.raises(ArgumentError, match=r"no column 'context'.* keep_context=True \(--keep-context\)"):
+        ask(family, "king")
+    wrong = Space(["w1"], [[1.0, 2.0]], columns={"context": [[1.0, 2.0, 3.0]]})
+    with pytest.raises(ShapeError, match=r"as the vectors, \(1, 2\); got \(1, 3\)"):
+        ask(wrong, "w1")
+
+
+def test_nothing_left_to_predict_is_an_error():
+    space = Space(["a", "b"], np.eye(2), columns={"context": np.eye(2)})
+    with pytest.raises(ArgumentError, match="nothing is left"):
+        space.predict("a b")
+    with pytest.raises(LabelError, match="'c' is not in the space"):
+        space.score("c", "a")
 
 
 def test_rows_can_be_taken_by_frequency(family):

@@ -1,7 +1,7 @@
 """The .space file: one Arrow IPC file, opened by memory map.
 
-A string column `label`, a fixed-size list of float32 `vector`, other columns beside them, the recipe as JSON in the schema
-metadata. pyarrow, polars, DuckDB and pandas read it.
+A string column `label`, a fixed-size list of float32 `vector`, other columns beside them (those with a width as fixed-size
+lists too), the recipe as JSON in the schema metadata. pyarrow, polars, DuckDB and pandas read it.
 
 A digest of the whole file stands in its schema metadata, once at the head and once in the footer, as
 `firth-digest:` and 32 hexadecimal digits; it is computed with those digits set to zeros. It is checked before anything is
@@ -32,12 +32,8 @@ def write_arrow(parts: Parts, path: str | Path) -> None:
     """Write the parts of a space, whole or not at all. Labels must be distinct, and vectors finite (Space sees to it)."""
     import pyarrow as pa
 
-    d = parts.vectors.shape[1]
-    columns: dict[str, Any] = {"label": _labels(parts.labels)}
-    values = pa.array(np.ascontiguousarray(parts.vectors, dtype=np.float32).reshape(-1))
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(values, d)
-    for name, column in parts.columns.items():
-        columns[name] = pa.array(column)
+    columns: dict[str, Any] = {"label": _labels(parts.labels), "vector": as_arrow(parts.vectors)}
+    columns |= {name: as_arrow(column) for name, column in parts.columns.items()}
     # The digest first: the metadata may be longer than HEAD_BYTES, this entry's place in it is near the head.
     metadata = {b"firth.digest": MARK + ZEROS, b"firth.recipe": json.dumps(parts.recipe, ensure_ascii=False).encode()}
     schema = pa.schema([pa.field(name, array.type) for name, array in columns.items()], metadata=metadata)
@@ -54,6 +50,16 @@ def write_arrow(parts: Parts, path: str | Path) -> None:
             digest = _digest(data, places).encode()
             for place in places:
                 data[place : place + len(digest)] = digest
+
+
+def as_arrow(column: np.ndarray) -> Any:
+    """An Arrow array of a column: values, or fixed-size lists of float32 if it has a width."""
+    import pyarrow as pa
+
+    if column.ndim == 1:
+        return pa.array(column)
+    values = pa.array(np.ascontiguousarray(column, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(values, column.shape[1])
 
 
 def read_arrow(path: str | Path) -> tuple[Parts, bool]:
@@ -95,7 +101,9 @@ def read_arrow(path: str | Path) -> tuple[Parts, bool]:
                 labels=_label_list(path, table.column("label")),
                 vectors=_vectors(path, table.column("vector")),
                 columns={
-                    name: _column(table.column(name)) for name in table.column_names if name not in ("label", "vector")
+                    name: from_arrow(table.column(name), trusted=ours)
+                    for name in table.column_names
+                    if name not in ("label", "vector")
                 },
                 recipe=json.loads(metadata.get(b"firth.recipe", b"{}")),
             ),
@@ -192,12 +200,21 @@ def _flat(array: Any) -> Any:
     return array.values.slice(first, last - first)
 
 
-def _column(column: Any) -> np.ndarray:
+def from_arrow(column: Any, *, trusted: bool = False) -> np.ndarray:
+    """A column of a table: (n,), or (n, m) float32 if it holds fixed-size lists of floats, all finite (`trusted`: they are)."""
     import pyarrow as pa
 
     kind = column.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
         return _numbers(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type) and kind.list_size:
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        values = _flat(array)
+        if not array.null_count and not values.null_count:
+            with np.errstate(over="ignore"):
+                numbers = _numbers(values).astype(np.float32, copy=False).reshape(len(array), -1)
+            if trusted or np.isfinite(numbers).all():
+                return numbers
     if pa.types.is_boolean(kind) or str(kind) in ("string", "large_string", "string_view"):
         return np.array(column.to_pylist())
     return column.to_numpy()

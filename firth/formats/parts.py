@@ -12,5 +12,5 @@ class Parts(NamedTuple):
 
     labels: list[str]
     vectors: np.ndarray  # (n, d) float32
-    columns: dict[str, np.ndarray]  # each (n,)
+    columns: dict[str, np.ndarray]  # each (n,), or (n, m) numbers
     recipe: dict[str, Any]

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
+from firth.formats.arrow import as_arrow, from_arrow
 from firth.formats.atomic import atomic_write
 from firth.formats.blocks import BLOCK, GZIP
 from firth.formats.checks import as_vectors, check_labels, lost, one_line, read_recipe
@@ -51,13 +52,8 @@ def write_parquet(parts: Parts, path: str | Path) -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    values = pa.array(np.ascontiguousarray(parts.vectors, dtype=np.float32).reshape(-1))
     columns, left_out = _other_columns(parts, (LABEL, VECTOR))
-    columns = {
-        LABEL: pa.array(parts.labels, pa.string()),
-        VECTOR: pa.FixedSizeListArray.from_arrays(values, parts.vectors.shape[1]),
-        **columns,
-    }
+    columns = {LABEL: pa.array(parts.labels, pa.string()), VECTOR: as_arrow(parts.vectors), **columns}
     table = pa.table(columns).replace_schema_metadata({RECIPE: json.dumps(parts.recipe, ensure_ascii=False)})
     with atomic_write(path) as temporary:
         pq.write_table(table, str(temporary), use_dictionary=False, compression="zstd", write_page_checksum=True)
@@ -82,7 +78,11 @@ def _parts(path: str | Path, table: Any, label_column: str | None, vector_column
         raise FileFormatError(f"{path}: no rows")
     vectors, used = _vectors(path, table, label, vector_columns)
     check_labels(path, labels)
-    others = {name: table.column(name).to_numpy() for name in names if name != label and name not in used}
+    others = {}
+    for name in names:
+        if name != label and name not in used:
+            column = table.column(name)
+            others[name] = from_arrow(column) if pa.types.is_fixed_size_list(column.type) else column.to_numpy()
     return Parts(labels, vectors, others, read_recipe(path, (table.schema.metadata or {}).get(RECIPE)))
 
 
@@ -178,7 +178,7 @@ def _other_columns(parts: Parts, taken: Sequence[str]) -> tuple[dict[str, Any], 
     kept, left_out = {}, []
     for name, column in parts.columns.items():
         try:
-            array = pa.array(column)
+            array = as_arrow(column)
         except pa.ArrowException:
             array = None
         if array is None or name in taken:

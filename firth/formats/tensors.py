@@ -1,4 +1,4 @@
-"""safetensors: the vectors as a 2-d tensor, numeric columns as 1-d tensors, labels and recipe in the metadata."""
+"""safetensors: the vectors as a 2-d tensor, numeric columns as further tensors, labels and recipe in the metadata."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def read_safetensors(
 ) -> Parts:
     """Read the 2-d tensor, or the one named, and as columns the 1-d tensors of as many rows.
 
+    Of a file that firth wrote, further 2-d tensors of as many rows are columns too; those of a model are other matrices.
     Labels are given, or a JSON list `labels` in the metadata, or stand in x.labels.txt beside x.safetensors.
     """
     from safetensors import SafetensorError, safe_open
@@ -33,10 +34,13 @@ def read_safetensors(
             name = _choose(path, shapes, tensor)
             vectors = as_vectors(path, _tensor(path, file, name), f"tensor {name!r}")
             n = len(vectors)
-            columns = {
-                other: _tensor(path, file, other) for other, shape in shapes.items() if shape == (n,) and other != name
-            }
             metadata = file.metadata() or {}
+            columns = {}
+            for other, shape in shapes.items():
+                if shape == (n,) and other != name:
+                    columns[other] = _tensor(path, file, other)
+                elif shape[:1] == (n,) and len(shape) == 2 and other != name and "recipe" in metadata:
+                    columns[other] = as_vectors(path, _tensor(path, file, other), f"tensor {other!r}")
     except SafetensorError as error:
         raise FileFormatError(f"{path}: not a readable safetensors file ({one_line(error)})") from None
     if labels is None and "labels" in metadata:

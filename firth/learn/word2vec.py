@@ -11,12 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, TrainingError, check_int, check_number
+from firth._check import ArgumentError, ShapeError, TrainingError, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, Reading, ReadStep, available_threads, read_corpus_steps
+from firth.text import Corpus, Reading, ReadStep, available_threads, read_corpus_steps, renumbered
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
+DIM = 100  # where neither an option nor a space to go on from says otherwise
 DIVERGED = 10.0  # a loss so many times that of vectors of zeros means that training diverged
 
 Source = str | Path | Iterable[Any]
@@ -107,7 +108,7 @@ class LearnStep(NamedTuple):
 def word2vec(
     source: Source,
     *,
-    dim: int = 100,
+    dim: int | None = None,
     window: int = 5,
     negatives: int = 5,
     sample: float = 1e-3,
@@ -121,6 +122,8 @@ def word2vec(
     sentences: Literal["line", "paragraph"] = "line",
     errors: Literal["strict", "replace"] = "strict",
     column: str | None = None,
+    keep_context: bool | None = None,
+    start: Space | None = None,
 ) -> Space:
     """Learn a vector for each word of a text, or for each item of sequences.
 
@@ -133,22 +136,33 @@ def word2vec(
     ----------
     source
         A file, folder or glob, several of them, or token lists (any iterable of lists of hashable items).
-    dim, window, negatives, sample, epochs, alpha, seed, threads
+    dim
+        Width of the vectors: 100, or that of `start`.
+    window, negatives, sample, epochs, alpha, seed, threads
         As in `SkipGram`.
     min_count, max_vocab, tokens, sentences, errors, column
         As in `Reading`.
+    keep_context
+        Keep the output vectors, by which words are predicted from others, in a column `context` (n, dim): for
+        `Space.predict`, and to go on from. By default only with `start`.
+    start
+        Go on from this space, learned with keep_context=True: its words keep their vectors to begin with and its counts are
+        added to; words of the text that are new to it and occur min_count times come to it. Only the new text is learned
+        from, with its own epochs and alpha; vectors of words that are not in it stay as they are.
 
     Returns
     -------
     Space
-        One row a word, most frequent first, with a column `count`.
+        One row a word, most frequent first, with a column `count`. Other columns of `start` are kept unless new words, which
+        have no value in them, came: the recipe then names them under "dropped_columns". It keeps the recipes of what was
+        gone on from under "continued", oldest first.
 
     Raises
     ------
     CorpusError
         If the source cannot be read, or no two words occur often enough.
     ArgumentError
-        If an option is out of range.
+        If an option is out of range, or `start` has no columns `count` and `context` or is of another width than dim.
     TrainingError
         If training diverges; a lower alpha helps.
 
@@ -165,14 +179,15 @@ def word2vec(
     >>> len(space), space.vectors.shape
     (6, (6, 8))
     """
-    options = SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads)
-    return drain(word2vec_steps(source, options, Reading(tokens, sentences, errors, min_count, max_vocab, column)))
+    options = SkipGram(_width(start) if dim is None else dim, window, negatives, sample, epochs, alpha, seed, threads)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    return drain(word2vec_steps(source, options, reading, keep_context=keep_context, start=start))
 
 
 def cbow(
     source: Source,
     *,
-    dim: int = 100,
+    dim: int | None = None,
     window: int = 5,
     negatives: int = 5,
     sample: float = 1e-3,
@@ -186,6 +201,8 @@ def cbow(
     sentences: Literal["line", "paragraph"] = "line",
     errors: Literal["strict", "replace"] = "strict",
     column: str | None = None,
+    keep_context: bool | None = None,
+    start: Space | None = None,
 ) -> Space:
     """Learn as `word2vec` does, whose options and errors these are, by CBOW: the mean of the company predicts the word.
 
@@ -198,8 +215,9 @@ def cbow(
     >>> firth.cbow(baskets, dim=8, epochs=2, threads=1).recipe["method"]
     'cbow'
     """
-    options = Cbow(dim, window, negatives, sample, epochs, alpha, seed, threads)
-    return drain(word2vec_steps(source, options, Reading(tokens, sentences, errors, min_count, max_vocab, column)))
+    options = Cbow(_width(start) if dim is None else dim, window, negatives, sample, epochs, alpha, seed, threads)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    return drain(word2vec_steps(source, options, reading, keep_context=keep_context, start=start))
 
 
 def word2vec_steps(
@@ -207,17 +225,28 @@ def word2vec_steps(
     options: SkipGram | None = None,
     reading: Reading | None = None,
     *,
+    keep_context: bool | None = None,
+    start: Space | None = None,
     keep_on_interrupt: bool = False,
 ) -> Generator[ReadStep | LearnStep, None, Space]:
-    """Learn as `word2vec` or, given `Cbow` options, `cbow` does, step by step: yields a ReadStep or a LearnStep every fraction of a second.
+    """Learn as `word2vec` or, given `Cbow` options, `cbow` does, step by step.
 
+    Yields a ReadStep or a LearnStep every fraction of a second.
     With `keep_on_interrupt`, a KeyboardInterrupt during training (raised in it, or thrown into the generator) ends it
     and returns what was learned so far, its recipe saying so.
     """
-    options, reading = options or SkipGram(), reading or Reading()
+    options, reading = options or SkipGram(_width(start)), reading or Reading()
     threads = options.threads or available_threads()
-    corpus = yield from read_corpus_steps(source, reading, threads=threads)
-    vectors, interrupted_at = yield from _train(corpus, options, threads, keep_on_interrupt)
+    if start is None:
+        old, corpus = None, (yield from read_corpus_steps(source, reading, threads=threads))
+    else:
+        _check_start(start, options.dim)
+        corpus = yield from read_corpus_steps(source, reading, vocabulary=list(start), threads=threads)
+        old, corpus = _joined(start, corpus, threads)
+    keep_context = start is not None if keep_context is None else keep_context
+    vectors, context, interrupted_at = yield from _train(
+        corpus, options, threads, old=old, keep_context=keep_context, keep_on_interrupt=keep_on_interrupt
+    )
     recipe: dict[str, Any] = {
         "method": "cbow" if isinstance(options, Cbow) else "word2vec",
         "options": {**asdict(options), "threads": threads, **asdict(reading)},
@@ -226,13 +255,81 @@ def word2vec_steps(
     }
     if interrupted_at is not None:
         recipe["interrupted_at"] = round(interrupted_at, 4)
-    return Space(corpus.labels, vectors, columns={"count": corpus.counts}, recipe=recipe)
+    columns = {"count": corpus.counts} | ({"context": context} if context is not None else {})
+    if old is not None:
+        others, history = _carried(old, len(corpus.labels))
+        columns, recipe = columns | others, recipe | history
+    return Space(corpus.labels, vectors, columns=columns, recipe=recipe)
+
+
+# Going on
+
+
+class _Old(NamedTuple):
+    """A space to go on from, and where its rows stand among the new ones: (n,) uint32."""
+
+    space: Space
+    rows: np.ndarray
+
+
+def _width(start: Space | None) -> int:
+    return DIM if start is None else start.vectors.shape[1]
+
+
+def _check_start(start: Space, dim: int) -> None:
+    for name in ("context", "count"):
+        if name not in start.columns:
+            raise ArgumentError(
+                f"start must have a column {name!r} to go on from; it has {', '.join(start.columns) or 'none'}; learn it"
+                " with keep_context=True (--keep-context)"
+            )
+    d, context, count = start.vectors.shape[1], start.columns["context"], start.columns["count"]
+    if dim != d:
+        raise ShapeError(f"dim must be that of the space to go on from, {d}; got {dim}")
+    if context.shape != start.vectors.shape:
+        raise ShapeError(f"start must have a context as its vectors, {start.vectors.shape}; got {context.shape}")
+    if count.ndim > 1 or count.dtype.kind not in "iu" or (count < 0).any():
+        raise ArgumentError(
+            f"start must have counts, whole numbers from 0; got an array {count.shape} of {count.dtype}"
+        )
+
+
+def _joined(start: Space, corpus: Corpus, threads: int) -> tuple[_Old, Corpus]:
+    """A corpus read with the words of a space first, its words in order of the counts of both."""
+    counts = corpus.counts.copy()
+    counts[: len(start)] += start.columns["count"].astype(np.int64)
+    order = np.argsort(-counts, kind="stable")
+    rows = np.empty(len(order), np.uint32)
+    rows[order] = np.arange(len(order), dtype=np.uint32)
+    labels = [corpus.labels[row] for row in order.tolist()]
+    ids, _ = renumbered(corpus.ids, rows, threads=threads)
+    return _Old(start, rows[: len(start)]), corpus._replace(labels=labels, counts=counts[order], ids=ids)
+
+
+def _carried(old: _Old, n: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Other columns of the old space, if every one of the n rows has a value in them; and what the recipe says of it."""
+    earlier = dict(old.space.recipe)
+    history: dict[str, Any] = {"continued": [*earlier.pop("continued", []), earlier]}
+    others = {name: column for name, column in old.space.columns.items() if name not in ("count", "context")}
+    if n > len(old.space) and others:
+        return {}, history | {"dropped_columns": list(others)}
+    order = np.argsort(old.rows)
+    return {name: column[order] for name, column in others.items()}, history
+
+
+# Training
 
 
 def _train(
-    corpus: Corpus, options: SkipGram, threads: int, keep_on_interrupt: bool
-) -> Generator[LearnStep, None, tuple[np.ndarray, float | None]]:
-    """Train in the core; returns the vectors and, if interrupted, the share of the work done."""
+    corpus: Corpus,
+    options: SkipGram,
+    threads: int,
+    *,
+    old: _Old | None,
+    keep_context: bool,
+    keep_on_interrupt: bool,
+) -> Generator[LearnStep, None, tuple[np.ndarray, np.ndarray | None, float | None]]:
+    """Train in the core; returns the vectors, the context if wanted and, if interrupted, the share of the work done."""
     from firth import _core
 
     try:
@@ -248,9 +345,12 @@ def _train(
             options.seed,
             threads,
         )
+        if old is not None:
+            model.load(old.rows, old.space.vectors, old.space.columns["context"])
         vectors = np.empty((len(corpus.labels), options.dim), dtype=np.float32)
+        context = np.empty_like(vectors) if keep_context else None
     except (OSError, MemoryError) as error:
-        need = 3 * len(corpus.labels) * options.dim * 4 / 2**30
+        need = (4 if keep_context else 3) * len(corpus.labels) * options.dim * 4 / 2**30
         raise ArgumentError(
             f"{len(corpus.labels)} words of dim {options.dim} need about {need:.1f} GiB, which could not be had ({error});"
             " raise min_count, or set max_vocab or a smaller dim"
@@ -290,6 +390,8 @@ def _train(
             raise
         interrupted_at = done_chunks / total_chunks
     model.copy_to(vectors, False)
-    if not np.isfinite(vectors).all():
+    if context is not None:
+        model.copy_to(context, True)
+    if not all(np.isfinite(matrix).all() for matrix in (vectors, context) if matrix is not None):
         raise TrainingError(f"training diverged (infinite numbers); use a lower alpha than {options.alpha:g}")
-    return vectors, interrupted_at
+    return vectors, context, interrupted_at

@@ -254,7 +254,7 @@ def _chosen(space: Space, top: int | None, only: Iterable[str] | None) -> np.nda
 def _write_csv(drawn: Map, path: Path) -> None:
     import csv
 
-    columns = drawn.space.columns
+    columns = {name: column for name, column in drawn.space.columns.items() if column.ndim == 1}
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["label", *"xyz"[: drawn.points.shape[1]], *columns])

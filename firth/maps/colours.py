@@ -37,9 +37,13 @@ class Colours:
 
 def column_colours(space: Space, column: str, rows: np.ndarray) -> Colours:
     """Colours by a column: numbers on a scale; strings, truths and few whole numbers as categories, frequent ones first."""
+    choices = ", ".join(name for name, values in space.columns.items() if values.ndim == 1) or "of which there are none"
     if column not in space.columns:
+        raise ArgumentError(f"colour must be one of the columns, {choices}; got {column!r}")
+    if space.columns[column].ndim > 1:
+        width = space.columns[column].shape[1]
         raise ArgumentError(
-            f"colour must be one of the columns, {', '.join(space.columns) or 'of which there are none'}; got {column!r}"
+            f"colour must be a column with one value a label, {choices}; {column!r} has {width} numbers for each"
         )
     values = space.columns[column][rows]
     if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) > CATEGORIES):

@@ -19,7 +19,7 @@ def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("arrow") / "a.space"
     rng = np.random.default_rng(1)
     labels = ["naïve", "don't", "漢字", "", "a b"] + [f"w{i}" for i in range(40)]
-    columns = {"count": np.arange(45), "kind": np.array(["x", "y", "z"] * 15)}
+    columns = {"count": np.arange(45), "kind": np.array(["x", "y", "z"] * 15), "wide": rng.standard_normal((45, 3))}
     Space(labels, rng.standard_normal((45, 7)), columns=columns, recipe={"method": "test", "note": "é"}).save(path)
     return path
 
@@ -27,11 +27,13 @@ def saved(tmp_path_factory):
 def test_others_can_read_it(saved):
     space = Space.open(saved)
     table = pa.ipc.open_file(pa.memory_map(str(saved))).read_all()
-    assert table.column_names == ["label", "vector", "count", "kind"]
+    assert table.column_names == ["label", "vector", "count", "kind", "wide"]
     assert table.schema.field("vector").type == pa.list_(pa.float32(), 7)
+    assert table.schema.field("wide").type == pa.list_(pa.float32(), 3)
     assert pl.read_ipc(saved)["label"].to_list() == space.labels.tolist()
     frame = pd.read_feather(saved)
     np.testing.assert_array_equal(np.stack(frame["vector"]), space.vectors)
+    np.testing.assert_array_equal(np.stack(frame["wide"]), space.columns["wide"])
     assert frame["kind"].tolist() == space.columns["kind"].tolist()
 
 
@@ -49,6 +51,29 @@ def test_files_of_others_open_after_a_check(tmp_path):
         for half in halves:
             writer.write_batch(half)
     assert Space.open(path).vectors.tolist() == [[1, 2], [1, 2]]
+
+
+def test_lists_of_others_are_a_column_with_a_width_if_they_are_numbers_of_one_length(tmp_path):
+    path = tmp_path / "b.space"
+    double, lists = pa.list_(pa.float64(), 2), pa.list_(pa.float64())
+    columns = {
+        "label": ["a", "b"],
+        "vector": pa.array([[1.0], [2.0]], pa.list_(pa.float32(), 1)),
+        "wide": pa.array([[1.0, 2.0], [3.0, 4.0]], double),
+        "gap": pa.array([[1.0, 2.0], None], double),
+        "hole": pa.array([[1.0, 2.0], [3.0, None]], double),
+        "nan": pa.array([[1.0, 2.0], [3.0, float("nan")]], double),
+        "uneven": pa.array([[1.0, 2.0], [3.0]], lists),
+    }
+    table = pa.table(columns)
+    for pieces in (1, 2):
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=2 // pieces)
+        found = Space.open(path).columns
+        assert found["wide"].dtype == np.float32
+        assert found["wide"].tolist() == [[1, 2], [3, 4]]
+        assert [found[name].shape for name in ("gap", "hole", "nan", "uneven")] == [(2,)] * 4
+        assert found["gap"][1] is None
 
 
 @pytest.mark.parametrize(

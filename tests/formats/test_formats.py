@@ -33,6 +33,7 @@ def parts(draw, labels=words):
 def small() -> Parts:
     vectors = np.array([[1.5, -0.0, 1e-30], [0.1, 3e38, -7.0]], dtype=np.float32)
     columns = {"count": np.array([9, 4]), "kind": np.array(["drink", "thing"], dtype=object)}
+    columns["context"] = np.array([[0.25, -0.0, 3e38], [1e-30, 7, 0.1]], dtype=np.float32)
     return Parts(["tea", "münze"], vectors, columns, {"method": "hand"})
 
 
@@ -216,6 +217,18 @@ def test_labels_of_an_array_are_given_or_stand_beside_it(tmp_path):
         read(tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_column_with_a_width_is_kept_where_there_is_a_place_for_it(tmp_path, kind, small):
+    path = file_of(tmp_path, kind)
+    left_out = write(small, path, format=kind)
+    context = read(path).columns.get("context")
+    if kind in ("space", "parquet", "safetensors"):
+        assert context.dtype == np.float32
+        assert context.tobytes() == small.columns["context"].tobytes()
+    else:
+        assert "column 'context'" in left_out
+
+
 def test_a_tensor_of_a_model_is_read(tmp_path):
     from safetensors.numpy import save_file
 
@@ -224,6 +237,8 @@ def test_a_tensor_of_a_model_is_read(tmp_path):
     with pytest.raises(FileFormatError, match=r"one 2-d tensor expected, found 2; choose one with tensor="):
         read(path)
     assert read(path, tensor="b", labels=list("xyz")).vectors.tolist() == np.eye(3).tolist()
+    save_file({"a": np.eye(3, dtype=np.float32), "b": np.eye(3, dtype=np.float32)}, path)
+    assert read(path, tensor="b", labels=list("xyz")).columns == {}  # of a model: another matrix, not a column
     with pytest.raises(ArgumentError, match="no tensor 'c'"):
         read(path, tensor="c")
     header = b'{"e":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}'

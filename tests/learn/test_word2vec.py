@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import firth
 from firth._check import ArgumentError, CorpusError, TrainingError
 from firth.learn.word2vec import LearnStep, SkipGram, word2vec, word2vec_steps
+from firth.space import Space
 from firth.text import ReadStep
 
 PLACES = {"france": "paris", "italy": "rome", "spain": "madrid", "japan": "tokyo", "greece": "athens"}
@@ -135,6 +137,117 @@ def test_an_interrupt_keeps_what_was_learned_if_asked_to():
         else:
             with pytest.raises(KeyboardInterrupt):
                 steps.throw(KeyboardInterrupt)
+
+
+# The output vectors, and going on
+
+
+def test_output_vectors_are_kept_if_asked_for():
+    corpus = list(sentences(300))
+    plain, kept = (word2vec(corpus, dim=10, threads=1, keep_context=keep) for keep in (None, True))
+    assert list(plain.columns) == ["count"]
+    assert kept.columns["context"].shape == (22, 10)
+    assert kept.columns["context"].any(axis=1).all()
+    assert kept.vectors.tobytes() == plain.vectors.tobytes()
+
+
+def test_a_word_is_predicted_from_its_company():
+    space = word2vec(list(sentences(4000)), dim=16, epochs=3, sample=0, threads=1, keep_context=True)
+    for country, capital in PLACES.items():
+        company = [f"{country}s", f"{capital}s", "the"]
+        assert set(space.predict(company, 2).labels) == {country, capital}
+        stranger = next(other for other in PLACES if other != country)
+        assert space.score(country, company) > space.score(stranger, company)
+
+
+@pytest.fixture(scope="module")
+def first():
+    """Learned from sentences about the places, and others that no later text speaks of."""
+    old = [["castle", "moat", "tower", "drawbridge"], ["moat", "castle", "drawbridge", "tower"]] * 30
+    space = word2vec([*sentences(2000), *old], dim=16, epochs=2, sample=0, threads=1, keep_context=True)
+    return Space(
+        space.labels, space.vectors, columns={**space.columns, "size": np.arange(len(space))}, recipe=space.recipe
+    )
+
+
+def test_going_on_the_vocabulary_grows_and_old_rows_keep_their_meaning(first):
+    more = [*sentences(1500, seed=5), *([["oslo", "norway", "the", "rare"], ["norway", "oslo", "of"]] * 40), ["once"]]
+    space = word2vec(more, start=first, sample=0, threads=1)
+    assert set(space) == set(first) | {"oslo", "norway", "rare"}
+    assert space.vectors.shape == space.columns["context"].shape == (29, 16)
+    counts = collections.Counter(word for words in more for word in words)
+    for label, count in zip(space.labels, space.columns["count"], strict=True):
+        before = first.columns["count"][first.index[label]] if label in first else 0
+        assert count == before + counts[label]
+    assert (np.diff(space.columns["count"]) <= 0).all()
+    absent = ["castle", "moat", "tower", "drawbridge"]
+    assert space[absent].tobytes() == first[absent].tobytes()
+    assert not np.array_equal(space["france"], first["france"])
+    assert (space.rows(absent) != first.rows(absent)).any()  # rows of words that became more frequent lie before theirs
+    assert "moat" in space.ask("castle", 4).labels
+    assert "paris" in space.ask("france", 4).labels
+    assert "norway" in space.ask("oslo", 3).labels
+
+
+def test_going_on_without_a_word_in_common_leaves_every_old_vector(first):
+    space = word2vec([["a", "b", "c"]] * 20, start=first, threads=1)
+    assert space[list(first)].tobytes() == first.vectors.tobytes()
+    moved = space.columns["context"][space.rows(first)] != first.columns["context"]
+    assert moved.any()  # as noise words
+    assert len(space) == len(first) + 3
+
+
+def test_going_on_with_a_rate_of_nothing_is_standing_still(first):
+    space = word2vec(list(sentences(200, seed=3)), start=first, alpha=1e-30, threads=1)
+    rows = space.rows(first)
+    assert space.vectors[rows].tobytes() == first.vectors.tobytes()
+    assert space.columns["context"][rows].tobytes() == first.columns["context"].tobytes()
+
+
+def test_going_on_lowers_the_loss_at_which_a_text_begins(first):
+    more, options = list(sentences(3000, seed=7)), SkipGram(dim=16, threads=1, epochs=1)
+    losses = [
+        next(step.loss for step in word2vec_steps(more, options, start=start) if isinstance(step, LearnStep))
+        for start in (None, first)
+    ]
+    assert losses[1] < 0.9 * losses[0]
+
+
+def test_columns_go_on_where_every_row_has_a_value(first, tmp_path):
+    first.save(tmp_path / "first.space")
+    opened = Space.open(tmp_path / "first.space")
+    same = word2vec(list(sentences(200)), start=opened, threads=1, keep_context=False)
+    assert list(same.columns) == ["count", "size"]
+    assert same.columns["size"].tolist() == first.rows(same.labels).tolist()
+    assert "dropped_columns" not in same.recipe
+    grown = word2vec([["a", "b"]] * 9, start=first, threads=1)
+    assert list(grown.columns) == ["count", "context"]
+    assert grown.recipe["dropped_columns"] == ["size"]
+
+
+def test_the_recipe_keeps_the_earlier_ones(first):
+    second = word2vec([["a", "b"]] * 9, start=first, threads=1)
+    third = word2vec([["a", "c"]] * 9, start=second, threads=1)
+    assert second.recipe["continued"] == [first.recipe]
+    assert [recipe["corpus"]["tokens"] for recipe in third.recipe["continued"]] == [24_240, 18]
+    assert "continued" not in third.recipe["continued"][1]
+    assert third.recipe["options"]["dim"] == 16
+
+
+def test_what_cannot_be_gone_on_from_is_told(first):
+    bare = Space(first.labels, first.vectors, columns={"count": first.columns["count"]})
+    wrong = {"context": np.ones((len(first), 3)), "count": first.columns["count"]}
+    vague = {"context": first.vectors, "count": np.ones(len(first))}
+    for start, dim, message in [
+        (bare, None, r"a column 'context' .* it has count; learn it with keep_context=True \(--keep-context\)"),
+        (first, 8, "dim must be that of the space to go on from, 16; got 8"),
+        (Space(first.labels, first.vectors, columns=wrong), None, r"as its vectors, \(26, 16\); got \(26, 3\)"),
+        (Space(first.labels, first.vectors, columns=vague), None, "counts, whole numbers"),
+    ]:
+        with pytest.raises(ArgumentError, match=message):
+            word2vec(list(sentences(50)), start=start, dim=dim)
+    with pytest.raises(ArgumentError, match="16; got 100"):
+        next(word2vec_steps(list(sentences(50)), SkipGram(), start=first))
 
 
 @pytest.mark.parametrize("level", ["portable", "avx2", "avx512", "mmx"])

@@ -30,6 +30,7 @@ def clusters(n=120, d=12, seed=0):
     vectors = np.eye(3, d)[which] * 4 + rng.standard_normal((n, d)) * 0.3
     labels = [NASTY, "a_b^c $x$", "漢字", *(f"w{i}" for i in range(n - 3))]
     columns = {"count": np.arange(n, 0, -1), "kind": np.array(["x", "y", "z"])[which], "weight": rng.random(n)}
+    columns["context"] = vectors + 1
     return Space(labels, vectors, columns=columns, recipe={"corpus": {"sources": ["a.txt", "b.txt"]}}), which
 
 
@@ -131,6 +132,7 @@ def test_which_labels_are_drawn():
         (dict(only=["nobody"]), LabelError, "'nobody' is not in the space"),
         (dict(only="nobody"), ArgumentError, "only must be labels"),
         (dict(colour="nothing"), ArgumentError, "one of the columns, count, kind, weight; got 'nothing'"),
+        (dict(colour="context"), ArgumentError, "one value a label, count, kind, weight; 'context' has 12 numbers"),
         (dict(metric="x"), ArgumentError, "metric must be one of"),
         (dict(n_neighbors=1), ArgumentError, "n_neighbors must be at least 2"),
         (dict(min_dist=2), ArgumentError, "min_dist must be at least 0 and at most 1"),

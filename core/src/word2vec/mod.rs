@@ -153,6 +153,16 @@ impl Model {
         Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
     }
 
+    /// Begin with these vectors of some words, (rows, dim) each, instead of random ones and zeros.
+    pub fn load(&mut self, rows: &[u32], vectors: &[f32], context: &[f32]) {
+        let dim = self.options.dim;
+        for (matrix, from) in [(&mut self.vectors, vectors), (&mut self.context, context)] {
+            for (&row, from) in rows.iter().zip(from.chunks_exact(dim)) {
+                matrix.write(row as usize)[..dim].copy_from_slice(from);
+            }
+        }
+    }
+
     /// Chunks in an epoch over `ids` of that length.
     pub fn chunks(ids: usize) -> u64 {
         ids.div_ceil(CHUNK) as u64
