@@ -4,7 +4,7 @@
 //! gradient of the mean, not by its share of it.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, true_gains};
+use super::{Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -12,9 +12,9 @@ pub struct Cbow;
 
 /// The noise words of a block are in so many groups; position b scores with group b % GROUPS. So a word, which is company of
 /// the positions around it, meets the noise words of all groups, at the price of one.
-const GROUPS: usize = 4;
+const GROUPS: usize = 8;
 /// Noise words in a group.
-const EACH: usize = 8;
+const EACH: usize = 4;
 /// Positions that score with the same group.
 const MEMBERS: usize = Cbow::BLOCK / GROUPS;
 
@@ -84,7 +84,7 @@ impl Block for Cbow {
                 let (g, h) = (s.g.as_ptr().add(group * MEMBERS * EACH), &h_by_group[group * MEMBERS..][..MEMBERS]);
                 products::times::<S>(&mut s.dn[group * EACH * stride..], EACH, h, g, 1, EACH, stride);
             }
-            by_groups!(stride, updates::<S>(s, &h, &n, count));
+            by_groups!(stride, updates::<S>(model, at, s, &h, &n, count));
             for j in 0..Self::SHARED {
                 products::add_row::<S>(n[j], s.dn.as_ptr().add(j * stride), stride);
             }
@@ -122,25 +122,34 @@ unsafe fn means_and_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h:
 
 /// For each position b: dh = g_b N, of its group, + gain * x_b and x_b += gain * h_b; then dh is added to each of its company.
 #[inline(always)]
-unsafe fn updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h: &[*mut f32], n: &[*mut f32], count: usize) {
+unsafe fn updates<S: Simd, const C: usize>(
+    column: usize,
+    model: &Model,
+    at: usize,
+    s: &mut Scratch,
+    h: &[*mut f32],
+    n: &[*mut f32],
+    count: usize,
+) {
     unsafe {
         for b in 0..count {
+            fetch_ahead::<Cbow, C>(model, column, at + b, b, s);
             let mut dh = [S::zero(); C];
             for j in 0..EACH {
                 let g = S::splat(*s.g.get_unchecked(place(b) * EACH + j));
-                let n = n.get_unchecked(b % GROUPS * EACH + j).add(at);
+                let n = n.get_unchecked(b % GROUPS * EACH + j).add(column);
                 for k in 0..C {
                     dh[k] = S::fma(g, S::load(n.add(k * LANES)), dh[k]);
                 }
             }
-            let (gain, x, h) = (S::splat(s.gains[b]), s.x[b].add(at), h[b].add(at));
+            let (gain, x, h) = (S::splat(s.gains[b]), s.x[b].add(column), h[b].add(column));
             for k in 0..C {
                 let old = S::load(x.add(k * LANES));
                 dh[k] = S::fma(gain, old, dh[k]);
                 S::store(x.add(k * LANES), S::fma(gain, S::load(h.add(k * LANES)), old));
             }
             for p in s.first[b]..s.first[b + 1] {
-                let o = s.o.get_unchecked(p).add(at);
+                let o = s.o.get_unchecked(p).add(column);
                 for k in 0..C {
                     S::store(o.add(k * LANES), S::add(S::load(o.add(k * LANES)), dh[k]));
                 }

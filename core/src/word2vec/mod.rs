@@ -30,12 +30,13 @@ pub const SENTENCE_END: u32 = u32::MAX;
 pub const CHUNK: usize = 16_384;
 /// Mikolov et al. 2013b, section 2.2: noise words are drawn in proportion to count ** 3/4.
 const NOISE_POWER: f64 = 0.75;
-/// word2vec.c: the rate falls linearly, but not below this share of the first one.
-const LOWEST_ALPHA: f32 = 1e-4;
+/// The rate falls linearly to this share of the first one. word2vec.c goes down to 1e-4; a tenth learns better, and is about
+/// where gensim ends with two workers (bench/LOG.md).
+const LAST_RATE: f64 = 0.1;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
 /// Of so many of the most frequent words each thread has rows of its own.
-const HOT: usize = 512;
+const HOT: usize = 256;
 /// What one occurrence of a word wears off of the way to where its rows are drawn, at a rate of 1 (see `merge`). Chosen so
 /// that quality is kept (bench/LOG.md).
 const WEAR: f32 = 6.0;
@@ -365,7 +366,7 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
 /// The learning rate in a chunk, of which this share is done.
 fn rate(model: &Model, ids: usize, chunk: u64, share: f64) -> f32 {
     let progress = (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64;
-    model.options.alpha * ((1.0 - progress) as f32).max(LOWEST_ALPHA)
+    model.options.alpha * (1.0 - (1.0 - LAST_RATE) * progress) as f32
 }
 
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
@@ -438,10 +439,9 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
     }
 }
 
-/// The rows of the block's words and of its noise words; and what the next block will need is brought near.
+/// The rows of the block's words and of its noise words; and the next block's noise words are drawn.
 #[inline(always)]
 fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
-    let (window, stride) = (model.options.window, model.vectors.stride);
     for b in 0..B::BLOCK {
         s.x[b] = match s.kept.get(at + b) {
             Some(&word) => B::word_row(model, s, word),
@@ -450,13 +450,22 @@ fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng)
     }
     for j in 0..B::SHARED {
         s.n[j] = s.context.row(model, &model.context, s.noise[j]);
-        s.noise[j] = draw_noise(model, j, B::SHARED, rng); // for the next block, so that its rows can be fetched now
-        prefetch(s.context.row(model, &model.context, s.noise[j]), stride);
+        s.noise[j] = draw_noise(model, j, B::SHARED, rng);
     }
-    for i in at + B::BLOCK..(at + 2 * B::BLOCK).min(s.kept.len()) {
-        prefetch(B::word_row(model, s, s.kept[i]), stride);
-        if let Some(&c) = s.kept.get(i + window) {
-            prefetch(B::company_row(model, s, c), stride);
+}
+
+/// Ask for the rows that the position a block behind `i`, the b-th of its block, will need first; of them C vectors of
+/// columns. To be called between other work: a processor waits for few rows at a time.
+#[inline(always)]
+fn fetch_ahead<B: Block, const C: usize>(model: &Model, column: usize, i: usize, b: usize, s: &mut Scratch) {
+    let prefetch = |row: *mut f32| (0..C).for_each(|k| prefetch_for_writing(row.wrapping_add(column + k * LANES)));
+    if let Some(&word) = s.kept.get(i + B::BLOCK) {
+        prefetch(B::word_row(model, s, word));
+        if let Some(&word) = s.kept.get(i + B::BLOCK + model.options.window) {
+            prefetch(B::company_row(model, s, word));
+        }
+        if let Some(&word) = s.noise.get(b) {
+            prefetch(s.context.row(model, &model.context, word));
         }
     }
 }
@@ -493,14 +502,6 @@ fn merge(model: &Model, s: &mut Scratch, rate: f32) {
 fn draw_noise(model: &Model, j: usize, shared: usize, rng: &mut Rng) -> u32 {
     let number = ((j as u64) << 32 | rng.bits() >> 32) / shared as u64;
     model.noise.at(number as u32)
-}
-
-/// Ask for a row to be brought near, for writing.
-#[inline(always)]
-fn prefetch(row: *const f32, stride: usize) {
-    for i in (0..stride).step_by(LANES) {
-        prefetch_for_writing(row.wrapping_add(i));
-    }
 }
 
 /// Turn the scores of true pairs into gradients of the loss with respect to them, times -alpha.
@@ -582,7 +583,7 @@ mod tests {
             let mut noise: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
             for at in (0..s.kept.len()).step_by(block) {
                 let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
-                let alpha = f64::from(o.alpha) * (1.0 - progress).max(1e-4);
+                let alpha = f64::from(o.alpha) * (1.0 - 0.9 * progress);
                 let positions = at..(at + block).min(s.kept.len());
                 let company: Vec<Vec<usize>> = positions
                     .clone()
@@ -616,9 +617,9 @@ mod tests {
                         Method::Cbow => {
                             let (mut h, mut dh) = (vec![0.0; o.dim], vec![0.0; o.dim]);
                             company.iter().for_each(|&j| add(&mut h, 1.0 / company.len() as f64, &x0[j]));
-                            let group = (i - at) % 4; // of four, each with every fourth noise word
-                            for &n in noise.iter().skip(group).step_by(4) {
-                                let weight = o.negatives as f64 / 8.0;
+                            let group = (i - at) % 8; // of eight, each with every eighth noise word
+                            for &n in noise.iter().skip(group).step_by(8) {
+                                let weight = o.negatives as f64 / 4.0;
                                 let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
                                 add(&mut dh, g, &c1[n]);
                                 add(&mut c[n], g, &h);

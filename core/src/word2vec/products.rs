@@ -42,27 +42,49 @@ pub unsafe fn reduce<S: Simd>(out: &mut [f32], partial: &[f32], count: usize) {
     }
 }
 
-/// The first (m, n) of g = X N^T, two rows by eight at a time; m is even, n a multiple of eight.
+/// The first (m, n) of g = X N^T, by tiles of sixteen; m and n are multiples of four.
 #[inline(always)]
 pub unsafe fn dots<S: Simd>(g: &mut [f32], x: &[*mut f32], n: &[*mut f32], stride: usize) {
     unsafe {
+        if n.len().is_multiple_of(8) {
+            dots_by::<S, 2, 8>(g, x, n, stride);
+        } else {
+            dots_by::<S, 4, 4>(g, x, n, stride);
+        }
+    }
+}
+
+/// M rows of X by N of N at a time; M N = 16.
+#[inline(always)]
+unsafe fn dots_by<S: Simd, const M: usize, const N: usize>(
+    g: &mut [f32],
+    x: &[*mut f32],
+    n: &[*mut f32],
+    stride: usize,
+) {
+    unsafe {
         let (mut out, shared) = ([0f32; LANES], n.len());
-        for b in (0..x.len()).step_by(2) {
-            for j in (0..shared).step_by(8) {
-                let (x0, x1) = (x[b], x[b + 1]);
-                let n: [*mut f32; 8] = std::array::from_fn(|i| n[j + i]);
+        for b in (0..x.len()).step_by(M) {
+            for j in (0..shared).step_by(N) {
+                let x: [*mut f32; M] = std::array::from_fn(|i| x[b + i]);
+                let n: [*mut f32; N] = std::array::from_fn(|i| n[j + i]);
                 let mut a = [S::zero(); LANES];
                 for k in (0..stride).step_by(LANES) {
-                    let (u, v) = (S::load(x0.add(k)), S::load(x1.add(k)));
-                    for i in 0..8 {
-                        let w = S::load(n[i].add(k));
-                        a[i] = S::fma(u, w, a[i]);
-                        a[i + 8] = S::fma(v, w, a[i + 8]);
+                    let mut u = [S::zero(); M];
+                    for i in 0..M {
+                        u[i] = S::load(x[i].add(k));
+                    }
+                    for l in 0..N {
+                        let w = S::load(n[l].add(k));
+                        for i in 0..M {
+                            a[i * N + l] = S::fma(u[i], w, a[i * N + l]);
+                        }
                     }
                 }
                 S::store(out.as_mut_ptr(), S::sums(a));
-                g[b * shared + j..][..8].copy_from_slice(&out[..8]);
-                g[(b + 1) * shared + j..][..8].copy_from_slice(&out[8..]);
+                for i in 0..M {
+                    g[(b + i) * shared + j..][..N].copy_from_slice(&out[i * N..][..N]);
+                }
             }
         }
     }

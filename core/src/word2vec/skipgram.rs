@@ -4,7 +4,7 @@
 //! see what those before it changed.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, true_gains};
+use super::{Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -12,7 +12,7 @@ pub struct SkipGram;
 
 impl Block for SkipGram {
     // Chosen for quality first (bench/LOG.md).
-    const BLOCK: usize = 16;
+    const BLOCK: usize = 32;
     const SHARED: usize = 16;
 
     #[inline(always)]
@@ -65,7 +65,7 @@ impl Block for SkipGram {
             // Updates: dx = G N, dn = G^T X, then the pairs, then all of it into the rows.
             products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
             products::times::<S>(&mut s.dn, Self::SHARED, &s.x, s.g.as_ptr(), 1, Self::SHARED, stride);
-            by_groups!(stride, pair_updates::<S>(s, count, stride));
+            by_groups!(stride, pair_updates::<S>(model, at, s, count));
             for j in 0..Self::SHARED {
                 products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
             }
@@ -99,17 +99,24 @@ unsafe fn pair_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: 
 
 /// For each pair p of each position b: dx_b += gain * o_p and o_p += gain * x_b; then x_b += dx_b.
 #[inline(always)]
-unsafe fn pair_updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: usize, stride: usize) {
+unsafe fn pair_updates<S: Simd, const C: usize>(
+    column: usize,
+    model: &Model,
+    at: usize,
+    s: &mut Scratch,
+    count: usize,
+) {
     unsafe {
         for b in 0..count {
-            let d = s.dx.as_ptr().add(b * stride + at);
+            fetch_ahead::<SkipGram, C>(model, column, at + b, b, s);
+            let d = s.dx.as_ptr().add(b * model.vectors.stride + column);
             let (mut x, mut dx) = ([S::zero(); C], [S::zero(); C]);
             for k in 0..C {
-                x[k] = S::load(s.x[b].add(at + k * LANES));
+                x[k] = S::load(s.x[b].add(column + k * LANES));
                 dx[k] = S::load(d.add(k * LANES));
             }
             for p in s.first[b]..s.first[b + 1] {
-                let o = s.o.get_unchecked(p).add(at);
+                let o = s.o.get_unchecked(p).add(column);
                 let gain = S::splat(*s.gains.get_unchecked(p));
                 for k in 0..C {
                     let old = S::load(o.add(k * LANES));
@@ -118,7 +125,7 @@ unsafe fn pair_updates<S: Simd, const C: usize>(at: usize, s: &mut Scratch, coun
                 }
             }
             for k in 0..C {
-                S::store(s.x[b].add(at + k * LANES), S::add(x[k], dx[k]));
+                S::store(s.x[b].add(column + k * LANES), S::add(x[k], dx[k]));
             }
         }
     }
