@@ -250,9 +250,11 @@ def quality(task: Task, runs: list[dict[str, Any]], folder: Path) -> dict[str, A
         told[program] = {"seeds": seeds} | {
             key: spread(each, 2) | {"standard_error": standard_error(each)} for key, each in values.items()
         }
-    for program in (program for program in told if program != reference and reference in told):
+    for program in [program for program in told if program != reference and reference in told]:
         told[f"{program}_minus_{reference}"] = {
-            key: difference(told[program][key], told[reference][key]) for key in told[program] if key != "seeds"
+            key: difference(told[program][key], told[reference][key])
+            for key in told[program]
+            if key != "seeds" and key in told[reference]
         }
     return told
 
