@@ -50,6 +50,7 @@ from firth import _core
 
 HERE = Path(__file__).resolve().parent
 SEEDS = range(1, 6)
+WHOLE = 97.0  # per cent: a program whose last line of progress says less has not done its work
 RESUME_H = 12  # a round broken off goes on within so many hours; later it is made anew
 
 
@@ -89,6 +90,9 @@ def measure(command: Command) -> Measured:
             file.close()
     if process.returncode:
         raise RuntimeError(f"{command.arguments[0]} ended with {process.returncode}: {said.decode(errors='replace')}")
+    shares = re.findall(rb"Progress: +([0-9.]+)%", said)
+    if shares and float(shares[-1]) < WHOLE:
+        raise RuntimeError(f"{command.arguments[0]} stopped at {shares[-1].decode()}% of its work")
     return Measured(wall, last - first, usage.ru_maxrss / 1024, said.decode(errors="replace"))
 
 

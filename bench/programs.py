@@ -20,7 +20,8 @@ NOTES = {
     "clock of the benchmark. fastText writes one every 0.1 s, so up to 0.1 s is missing",
     "end to end": "from the start of the process to its end: text file to saved vectors (GloVe: the four programs in turn)",
     "saved as": "firth .space; gensim its own format; word2vec.c and pWord2Vec binary; fastText its model and text; GloVe text",
-    "word2vec.c": "no seed option: the five are repeats, which differ by how the two threads race",
+    "word2vec.c": "no seed option: the five are repeats, which differ by how the two threads race. One line is mended "
+    "(bench/peers.sh): its last thread skipped every epoch but the first",
     "pword2vec": "no seed option: repeats. Built with g++ and Intel's MKL, not Intel's compiler (bench/peers.sh)",
     "fasttext": "no subwords (-minn 0 -maxn 0, which makes the bucket 0). It thins out frequent words by word2vec's formula, but "
     "draws noise words by count ** 0.5, not 0.75, and the end of a line is a word",
