@@ -98,7 +98,7 @@ def measure(command: Command) -> Measured:
 
 def run(program: str, task: Task, seed: int, folder: Path, round_: str | None) -> dict[str, Any]:
     """Learn once, judge, and write it down."""
-    work = folder / "work" / f"{task.name}-{program}-{seed}-{os.getpid()}"
+    work = folder / "work" / f"{task.name}-{program}-{seed}-{os.getpid()}".replace(" ", "")
     work.mkdir(parents=True)
     out = work / f"vectors{SUFFIXES.get(program, '.bin')}"
     peaks = [_core.peak_flops(THREADS)] if program == "firth" else []
@@ -109,7 +109,7 @@ def run(program: str, task: Task, seed: int, folder: Path, round_: str | None) -
     if program == "firth":
         peaks.append(_core.peak_flops(THREADS))
         told |= {"peak_flops_per_s": max(peaks)}
-    key = f"{task.name}-{program}-{version(program, folder)}-{seed}"
+    key = f"{task.name}-{program}-{version(program, folder)}-{seed}".replace(" ", "")
     neighbours = folder / "work" / "neighbours" / f"{key}.npy"
     neighbours.parent.mkdir(exist_ok=True)
     child = [sys.executable, HERE / "programs.py", "judge", program, task.name, folder, out, neighbours]

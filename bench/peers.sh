@@ -19,6 +19,8 @@ make -C "$folder/fastText" opt
 
 clone stanfordnlp GloVe
 make -C "$folder/GloVe"
+# Its makefile has -Ofast, too, with a warning: so both are measured.
+(cd "$folder/GloVe" && gcc src/glove.c src/common.c -o build/glove-ofast -pthread -Ofast -march=native -funroll-loops -lm)
 
 clone IntelLabs pWord2Vec
 if [ ! -d "$folder/mkl" ]; then

@@ -25,6 +25,8 @@ NOTES = {
     "pword2vec": "no seed option: repeats. Built with g++ and Intel's MKL, not Intel's compiler (bench/peers.sh)",
     "fasttext": "no subwords (-minn 0 -maxn 0, which makes the bucket 0). It thins out frequent words by word2vec's formula, but "
     "draws noise words by count ** 0.5, not 0.75, and the end of a line is a word",
+    "glove.c -Ofast": "as glove.c, its training program compiled so that sums may be reordered, which its makefile names as an "
+    "option to use with caution",
     "auc": "area under the curve x 100: the cosine of words within 5 of each other in held-out text against words as frequent",
     "agreement": "mean overlap in per cent of the 10 nearest neighbours of 2,000 words among the 20,000 most frequent with those "
     "of the reference's runs of other seeds (the reference: gensim; of GloVe, Stanford's)",
@@ -34,10 +36,16 @@ Method = Literal["skipgram", "cbow", "glove"]
 PROGRAMS: dict[Method, tuple[str, ...]] = {
     "skipgram": ("firth", "gensim", "word2vec.c", "fasttext", "pword2vec"),
     "cbow": ("firth", "gensim"),
-    "glove": ("firth", "glove.c"),
+    "glove": ("firth", "glove.c", "glove.c -Ofast"),
 }
 REFERENCE: dict[Method, str] = {"skipgram": "gensim", "cbow": "gensim", "glove": "glove.c"}
-SOURCES = {"word2vec.c": "word2vec", "fasttext": "fastText", "pword2vec": "pWord2Vec", "glove.c": "GloVe"}
+SOURCES = {
+    "word2vec.c": "word2vec",
+    "fasttext": "fastText",
+    "pword2vec": "pWord2Vec",
+    "glove.c": "GloVe",
+    "glove.c -Ofast": "GloVe",
+}
 
 
 class Task(NamedTuple):
@@ -83,8 +91,8 @@ def commands(program: str, task: Task, seed: int, folder: Path, out: Path) -> li
     if program in ("firth", "gensim"):
         return [Command([sys.executable, __file__, "child", program, task.name, str(seed), text, out])]
     dim, epochs, threads = str(task.dim), str(task.epochs), str(THREADS)
-    if program == "glove.c":
-        build = peers / "GloVe" / "build"
+    if program in ("glove.c", "glove.c -Ofast"):
+        build, glove = peers / "GloVe" / "build", "glove" if program == "glove.c" else "glove-ofast"
         vocabulary, pairs, shuffled = (out.with_suffix(end) for end in (".vocabulary", ".pairs", ".shuffled"))
         vectors = ["-vector-size", dim, "-iter", epochs, "-x-max", "100", "-threads", threads, "-seed", str(seed)]
         counting = ["-window-size", "15", "-memory", "4.0", "-overflow-file", out.with_suffix(".overflow")]
@@ -95,7 +103,7 @@ def commands(program: str, task: Task, seed: int, folder: Path, out: Path) -> li
             Command([build / "cooccur", "-vocab-file", vocabulary, *counting], stdin=text, stdout=pairs),
             Command([build / "shuffle", "-seed", str(seed), *shuffling], stdin=pairs, stdout=shuffled),
             # "alpha" is said once, right before training
-            Command([build / "glove", *vectors, *files, "-model", "2", "-binary", "0"], progress=b"alpha: |iter: "),
+            Command([build / glove, *vectors, *files, "-model", "2", "-binary", "0"], progress=b"alpha: |iter: "),
         ]
     if program == "fasttext":
         options = ["-dim", dim, "-epoch", epochs, "-thread", threads, "-seed", str(seed), "-lr", "0.025", "-ws", "5"]
@@ -111,7 +119,13 @@ def commands(program: str, task: Task, seed: int, folder: Path, out: Path) -> li
     return [Command([peers / "pWord2Vec" / "pWord2Vec", *options], progress=b"Alpha: ")]
 
 
-SUFFIXES = {"firth": ".space", "gensim": ".gensim", "fasttext": ".vec", "glove.c": ".txt"}  # the others: .bin
+SUFFIXES = {
+    "firth": ".space",
+    "gensim": ".gensim",
+    "fasttext": ".vec",
+    "glove.c": ".txt",
+    "glove.c -Ofast": ".txt",
+}  # the others: .bin
 
 
 def firth_steps(task: Task, text: str, seed: int) -> Iterator[Any]:
