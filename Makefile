@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FOLDER ?= $(HOME)/.cache/firth-bench
 CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
 
-.PHONY: help install dev demo test lint format docs bench clean
+.PHONY: help install dev demo test lint format docs bench bench-learn clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 install: $(VENV)/.installed  ## make .venv and install firth with its maps; then .venv/bin/firth runs
 	@echo "firth is installed: $(BIN)/firth --help"
@@ -37,11 +38,14 @@ format: $(VENV)/.dev  ## let the formatters write
 docs: $(VENV)/.dev  ## write docs/cli.md from the commands' --help
 	$(BIN)/python docs/cli.py > docs/cli.md
 
-bench: $(VENV)/.dev  ## firth against its peers (needs the text of bench/README.md)
+bench: $(VENV)/.dev  ## start and conversion against their peers
 	$(BIN)/python -m pip install --quiet --group bench
-	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/convert.py
+
+bench-learn: $(VENV)/.dev  ## learning against its peers (hours; needs FOLDER as bench/README.md has it)
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python bench/learn.py --folder $(FOLDER)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) core/target build dist firth/*.so

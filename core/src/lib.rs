@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod matrix;
+pub mod peak;
 pub mod random;
 pub mod simd;
 pub mod text;
@@ -24,6 +25,7 @@ mod door {
     use pyo3::types::{PyBytes, PyDict, PyList, PyString};
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
     #[pyfunction]
@@ -44,6 +46,13 @@ mod door {
     #[pyfunction]
     fn simd_level() -> PyResult<&'static str> {
         Level::chosen().map(Level::name).map_err(PyValueError::new_err)
+    }
+
+    /// Floating-point operations a second that this machine reaches at most, measured with so many threads for 0.2 s.
+    #[pyfunction]
+    fn peak_flops(py: Python<'_>, threads: usize) -> PyResult<f64> {
+        let level = Level::chosen().map_err(PyValueError::new_err)?;
+        Ok(py.detach(|| crate::peak::peak_flops(level, threads, Duration::from_millis(200))))
     }
 
     /// A word2vec model in training; firth/learn/word2vec.py checks the arguments.
@@ -316,6 +325,7 @@ mod door {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add_function(wrap_pyfunction!(digest, module)?)?;
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
+        module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<TextReader>()?;
         module.add_function(wrap_pyfunction!(renumber, module)?)?;

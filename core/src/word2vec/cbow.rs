@@ -25,7 +25,7 @@ fn place(b: usize) -> usize {
 }
 
 impl Block for Cbow {
-    const BLOCK: usize = 64;
+    const BLOCK: usize = 128;
     const SHARED: usize = GROUPS * EACH;
 
     #[inline(always)]

@@ -1,0 +1,89 @@
+//! How fast this machine multiplies and adds: the roof under which training stays, measured.
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{LANES, Level, Portable, Simd};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Sums that do not wait for each other: more than the product of any processor's units for it and the steps each takes,
+/// and with the two factors within the registers of AVX-512. AVX2 has registers for half of that, two for each sum.
+const SUMS: usize = 12;
+/// Rounds between two looks at the clock.
+const ROUNDS: u64 = 10_000;
+
+/// Fused multiply-adds of `threads` threads at once for so long, in floating-point operations (two each) a second.
+pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
+    let work = || {
+        // SAFETY: `level` is one that the processor has.
+        unsafe {
+            match level {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => rate_avx512(duration),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => rate_avx2(duration),
+                _ => rate::<Portable, SUMS>(duration),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi2")]
+fn rate_avx512(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate::<Avx512, SUMS>(duration) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+fn rate_avx2(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate::<Avx2, { SUMS / 2 }>(duration) }
+}
+
+/// Operations a second of one thread.
+#[inline(always)]
+unsafe fn rate<S: Simd, const N: usize>(duration: Duration) -> f64 {
+    unsafe {
+        // A factor below 1 and a term above 0: the sums settle at 1, neither infinite nor so small as to be slow.
+        let (factor, term) = (S::splat(black_box(0.5)), S::splat(black_box(0.5)));
+        let mut sums = [S::zero(); N];
+        let (mut rounds, began) = (0, Instant::now());
+        let took = loop {
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = S::fma(*sum, factor, term);
+                }
+            }
+            rounds += ROUNDS;
+            let took = began.elapsed();
+            if took >= duration {
+                break took;
+            }
+        };
+        let mut out = [0f32; LANES];
+        for sum in sums {
+            S::store(out.as_mut_ptr(), sum);
+            black_box(&out);
+        }
+        (rounds * 2 * (N * LANES) as u64) as f64 / took.as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_a_positive_number_on_every_version() {
+        for level in Level::ALL.into_iter().filter(|level| level.available()) {
+            let peak = peak_flops(level, 2, Duration::from_millis(5));
+            assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
+        }
+    }
+}
