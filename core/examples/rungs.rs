@@ -10,9 +10,10 @@ use firth_core::matrix::Matrix;
 use firth_core::peak::peak_flops;
 use firth_core::random::{Quantiles, Rng};
 use firth_core::simd::{LANES, Level, Portable, Simd};
-use firth_core::text::reader::{Ids, Reader, SENTENCE_END, Settings};
+use firth_core::text::reader::{Reader, Settings};
+use firth_core::text::store::Ids;
 use firth_core::text::tokens::{Rules, Sentences, Tokens};
-use firth_core::word2vec::{Method, Model, Options};
+use firth_core::word2vec::{self, Method, Options, SENTENCE_END};
 use std::time::{Duration, Instant};
 
 const DIM: usize = 100;
@@ -333,7 +334,7 @@ fn read(path: &str, threads: usize) -> Result<(Vec<u32>, Vec<u64>), String> {
     reader.open(std::path::Path::new(path)).map_err(said)?;
     while reader.read(16 << 20).map_err(said)?.is_some() {}
     reader.end_source().map_err(said)?;
-    let corpus = reader.finish(MIN_COUNT, usize::MAX).map_err(said)?;
+    let corpus = reader.finish(MIN_COUNT, usize::MAX, &[] as &[&str]).map_err(said)?;
     match corpus.ids {
         Ids::Memory(ids) => Ok((ids, corpus.counts)),
         Ids::File { .. } => Err(format!("{path}: too large for memory")),
@@ -391,9 +392,9 @@ fn main() -> Result<(), String> {
             seed: 1,
             threads,
         };
-        let mut trained = Model::new(&counts, options, level).map_err(|error| error.to_string())?;
+        let mut trained = word2vec::Model::new(&counts, options, level).map_err(|error| error.to_string())?;
         let began = Instant::now();
-        let done = trained.run(&ids, 0, Model::chunks(ids.len()));
+        let done = trained.run(&ids, 0, word2vec::Model::chunks(ids.len()));
         let took_s = began.elapsed().as_secs_f64();
         let name = if threads == 1 { "the kernel: tiles in registers" } else { "all threads" };
         tell(name, threads, took_s, done.flops, loss(trained.vectors(), trained.context(), &model()?, &ids));
