@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -24,6 +24,7 @@ from firth._check import ArgumentError, CorpusError, check_choice, check_int
 from firth.steps import drain
 
 SENTENCE_END = 0xFFFF_FFFF  # marks the end of a sentence among the ids
+DROPPED = 0xFFFF_FFFE  # a word that `renumbered` leaves out
 SPILL_BYTES = 2 << 30  # ids of more bytes than this (half a billion tokens) go to a temporary file
 SLICE_BYTES = 16 << 20  # a step reads about so much; Ctrl-C waits for it
 BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
@@ -155,12 +156,20 @@ def read_corpus_steps(
     source: Any,
     reading: Reading | None = None,
     *,
+    vocabulary: Sequence[str] | None = None,
     threads: int | None = None,
     spill_bytes: int = SPILL_BYTES,
     _block_bytes: int = BLOCK_BYTES,
 ) -> Generator[ReadStep, None, Corpus]:
-    """Read as `read_corpus` does, step by step."""
+    """Read as `read_corpus` does, step by step.
+
+    The labels of a `vocabulary` come first and in its order, whatever their counts in this text, 0 included; new words
+    that occur `min_count` times follow, as long as there are fewer than `max_vocab`.
+    """
     reading = reading or Reading()
+    known = list(vocabulary or [])
+    if len(set(known)) < len(known):
+        raise ArgumentError("vocabulary must not have a label twice")
     min_count, max_vocab, column = reading.min_count, reading.max_vocab, reading.column
     threads = check_int("threads", threads or available_threads(), 1, 4_096)
 
@@ -170,7 +179,7 @@ def read_corpus_steps(
         lists = _list_column(paths, column)
     if lists is not None:
         names = [f"{type(source).__name__} of token lists"] if paths is None else paths
-        found, distinct, highest = yield from _read_lists(lists, min_count, max_vocab, names)
+        found, distinct, highest = yield from _read_lists(lists, min_count, max_vocab, known, names)
     else:
         from firth import _core
 
@@ -178,16 +187,47 @@ def read_corpus_steps(
         replace = reading.errors == "replace"
         reader = _core.TextReader(words, paragraphs, replace, threads, _block_bytes, spill_bytes)
         yield from _read_files(reader, paths or [], column)
-        result = reader.finish(min_count, len_limit(max_vocab))
+        result = reader.finish(min_count, len_limit(max_vocab), known)
         distinct, highest = result.pop("distinct"), result.pop("highest")
-        ids = result["ids"]
-        if isinstance(ids, tuple):  # the descriptor of a file without a name, and how many ids it holds
-            with os.fdopen(ids[0], "rb") as file:
-                result["ids"] = np.memmap(file, np.uint32, "r", shape=(ids[1],)) if ids[1] else np.empty(0, np.uint32)
+        result["ids"] = _ids(result["ids"])
         result["counts"] = result["counts"].astype(np.int64)
         found = Corpus(**result, sources=paths or [])
     _check_vocabulary(found, distinct, highest, min_count, max_vocab)
     return found
+
+
+def renumbered(
+    ids: np.ndarray, table: np.ndarray, *, threads: int | None = None, spill_bytes: int = SPILL_BYTES
+) -> tuple[np.ndarray, int]:
+    """Give the ids of a corpus the numbers that `table` has for them, and count the sentences that have words left.
+
+    Parameters
+    ----------
+    ids : (m,) uint32
+        With `SENTENCE_END` after each sentence. They are not changed.
+    table : (v,) uint32
+        The new number of each old one, or `DROPPED`.
+
+    Examples
+    --------
+    >>> ids = np.array([0, 1, SENTENCE_END, 1, SENTENCE_END], np.uint32)
+    >>> found, sentences = renumbered(ids, np.array([7, DROPPED], np.uint32))
+    >>> found.tolist() == [7, SENTENCE_END], sentences
+    (True, 1)
+    """
+    from firth import _core
+
+    ids, table = np.ascontiguousarray(ids, np.uint32), np.ascontiguousarray(table, np.uint32)
+    found, sentences = _core.renumber(ids, table, threads or available_threads(), spill_bytes)
+    return _ids(found), sentences
+
+
+def _ids(ids: np.ndarray | tuple[int, int]) -> np.ndarray:
+    """Ids that are an array, or the descriptor of a file without a name and how many of them it holds."""
+    if not isinstance(ids, tuple):
+        return ids
+    with os.fdopen(ids[0], "rb") as file:
+        return np.memmap(file, np.uint32, "r", shape=(ids[1],)) if ids[1] else np.empty(0, np.uint32)
 
 
 def available_threads() -> int:
@@ -204,13 +244,14 @@ def _check_vocabulary(corpus: Corpus, distinct: int, highest: int, min_count: in
     where = ", ".join(corpus.sources[:3]) + (" ..." if len(corpus.sources) > 3 else "")
     if distinct == 0:
         raise CorpusError(f"{where}: no words; text with letters or digits is expected")
-    if len(corpus.labels) >= 2:
+    if len(corpus.labels) >= 2 and corpus.kept_tokens:
         return
-    if distinct == 1:
+    if distinct == 1 and len(corpus.labels) < 2:
         raise CorpusError(f"{where}: only one distinct word in {corpus.tokens:,} tokens; at least two are needed")
+    kept = min(len(corpus.labels), corpus.kept_tokens)
     raise CorpusError(
-        f"{where}: {distinct:,} distinct words in {corpus.tokens:,} tokens, but {len(corpus.labels) or 'none'} of them"
-        f" occur{'s' if corpus.labels else ''} at least min_count = {min_count} times (the most frequent one {highest:,} times);"
+        f"{where}: {distinct:,} distinct words in {corpus.tokens:,} tokens, but {kept or 'none'} of them"
+        f" occur{'s' if kept else ''} at least min_count = {min_count} times (the most frequent one {highest:,} times);"
         " lower min_count (--min-count) or read more text"
     )
 
@@ -460,7 +501,7 @@ def _list_column(paths: list[str], column: str) -> Iterator[list[str]] | None:
 
 
 def _read_lists(
-    lists: Iterable[Any], min_count: int, max_vocab: int | None, names: list[str]
+    lists: Iterable[Any], min_count: int, max_vocab: int | None, known: list[str], names: list[str]
 ) -> Generator[ReadStep, None, tuple[Corpus, int, int]]:
     """Number the items of token lists."""
     from firth import _core
@@ -489,16 +530,20 @@ def _read_lists(
     pieces.append(np.array(ids, np.uint32))
     numbers = np.concatenate(pieces)
     labels = _labels(rows)
+    distinct = len(labels)
+    labels += sorted(set(known) - set(labels))
     is_item = numbers != SENTENCE_END
     counts = np.bincount(numbers[is_item], minlength=len(labels)).astype(np.int64)
 
     order = sorted(range(len(labels)), key=lambda row: (-counts[row], labels[row].encode("utf-8", "surrogatepass")))
-    kept = [row for row in order if counts[row] >= min_count][: len_limit(max_vocab)]
-    table = np.full(len(labels) + 1, SENTENCE_END - 1, np.uint32)  # by default dropped
+    rows_of, in_known = {label: row for row, label in enumerate(labels)}, set(known)
+    new = [row for row in order if counts[row] >= min_count and labels[row] not in in_known]
+    kept = [rows_of[label] for label in known] + new[: max(len_limit(max_vocab) - len(known), 0)]
+    table = np.full(len(labels) + 1, DROPPED, np.uint32)  # by default dropped
     table[kept] = np.arange(len(kept), dtype=np.uint32)
     table[-1] = SENTENCE_END
     numbers = table[np.where(is_item, numbers, len(labels))]
-    numbers = numbers[numbers != SENTENCE_END - 1]
+    numbers = numbers[numbers != DROPPED]
     ends = numbers == SENTENCE_END
     needless = ends & np.concatenate([[True], ends[:-1]])  # after nothing, or after another end
     numbers = numbers[~needless]
@@ -513,7 +558,7 @@ def _read_lists(
         sources=names,
     )
     yield ReadStep(names[0], 0, None, corpus.tokens, time.perf_counter() - began)
-    return corpus, len(labels), int(counts.max(initial=0))
+    return corpus, distinct, int(counts.max(initial=0))
 
 
 def _labels(rows: dict[Any, int]) -> list[str]:

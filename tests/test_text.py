@@ -22,17 +22,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firth._check import ArgumentError, CorpusError
-from firth.text import SENTENCE_END, Corpus, Reading, ReadStep, read_corpus, read_corpus_steps
+from firth.steps import drain
+from firth.text import DROPPED, SENTENCE_END, Corpus, Reading, ReadStep, read_corpus, read_corpus_steps, renumbered
 
 TEXT = "The cat sat.\nThe dog sat down,\nthe cat ran\n\nA dog ran: the end\n"
 WORDS = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "cat", "ran"], ["a", "dog", "ran", "the", "end"]]
 
 
-def plain(lists, min_count=1, max_vocab=None):
+def plain(lists, min_count=1, max_vocab=None, vocabulary=()):
     """The specification: labels, counts and ids of token lists."""
     counts = Counter(token for tokens in lists for token in tokens)
     order = sorted(counts, key=lambda token: (-counts[token], token.encode()))
-    labels = [token for token in order if counts[token] >= min_count][:max_vocab]
+    new = [token for token in order if counts[token] >= min_count and token not in vocabulary]
+    labels = [*vocabulary, *new][: max(max_vocab or len(counts) + len(vocabulary), len(vocabulary))]
     rows = {label: row for row, label in enumerate(labels)}
     ids = []
     for tokens in lists:
@@ -132,6 +134,38 @@ def test_text_is_its_token_lists_however_it_is_cut(tmp_path, lists, min_count, t
             corpus = end.value
     assert parts(corpus) == plain(lists, min_count)
     same(corpus, read_corpus(lists, min_count=min_count))
+
+
+@given(
+    lists=st.lists(st.lists(st.text("abcé", min_size=1, max_size=2), max_size=6), min_size=2, max_size=20),
+    vocabulary=st.lists(st.text("abx", min_size=1, max_size=2), unique=True, max_size=5),
+    min_count=st.integers(1, 3),
+    max_vocab=st.none() | st.integers(2, 8),
+)
+def test_known_words_come_first(tmp_path, lists, vocabulary, min_count, max_vocab):
+    (path := tmp_path / "a.txt").write_text("\n".join(" ".join(tokens) for tokens in lists))
+    labels, counts, ids = plain(lists, min_count, max_vocab, vocabulary)
+    reading = Reading("whitespace", min_count=min_count, max_vocab=max_vocab)
+    for source in (path, lists):
+        if len(labels) < 2 or not ids:
+            with pytest.raises(CorpusError):
+                drain(read_corpus_steps(source, reading, vocabulary=vocabulary))
+        else:
+            assert parts(drain(read_corpus_steps(source, reading, vocabulary=vocabulary))) == (labels, counts, ids)
+
+
+@given(
+    ids=st.lists(st.sampled_from([0, 1, 2, 3, SENTENCE_END]), max_size=40),
+    table=st.lists(st.integers(0, 9) | st.just(DROPPED), min_size=4, max_size=4),
+    spill=st.sampled_from([0, 20, 1 << 30]),
+)
+def test_renumbering_drops_words_and_empty_sentences(ids, table, spill):
+    ids = np.array([*ids, SENTENCE_END], np.uint32)
+    sentences = np.split(ids, np.flatnonzero(ids == SENTENCE_END))
+    kept = [[table[i] for i in sentence if i != SENTENCE_END and table[i] != DROPPED] for sentence in sentences]
+    found, count = renumbered(ids, np.array(table, np.uint32), threads=2, spill_bytes=spill)
+    assert found.tolist() == [i for sentence in kept if sentence for i in [*sentence, SENTENCE_END]]
+    assert count == sum(map(bool, kept))
 
 
 def test_spilled_ids_are_a_file_that_no_one_sees(tmp_path):

@@ -12,7 +12,8 @@ pub mod vectors;
 mod door {
     use crate::simd::Level;
     use crate::skipgram;
-    use crate::text::reader::{self, Ids, Settings};
+    use crate::text::reader::{self, Settings};
+    use crate::text::store::{Ids, Renumber};
     use crate::text::tokens::{Rules, Sentences, Tokens};
     use crate::vectors;
     use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
@@ -175,17 +176,20 @@ mod door {
         }
 
         /// The corpus as a dict; `ids` is an array, or (descriptor of an unlinked file, length).
-        fn finish<'py>(&mut self, py: Python<'py>, min_count: u64, max_vocab: usize) -> PyResult<Bound<'py, PyDict>> {
+        fn finish<'py>(
+            &mut self,
+            py: Python<'py>,
+            min_count: u64,
+            max_vocab: usize,
+            vocabulary: Vec<PyBackedStr>,
+        ) -> PyResult<Bound<'py, PyDict>> {
             self.reader()?;
             let reader = self.reader.take().expect("checked above");
-            let corpus = py.detach(|| reader.finish(min_count, max_vocab)).map_err(text_error)?;
+            let corpus = py.detach(|| reader.finish(min_count, max_vocab, &vocabulary)).map_err(text_error)?;
             let dict = PyDict::new(py);
             dict.set_item("labels", corpus.labels)?;
             dict.set_item("counts", PyArray1::from_vec(py, corpus.counts))?;
-            match corpus.ids {
-                Ids::Memory(ids) => dict.set_item("ids", PyArray1::from_vec(py, ids))?,
-                Ids::File { file, length } => dict.set_item("ids", (file.into_raw_fd(), length))?,
-            }
+            dict.set_item("ids", ids_object(py, corpus.ids)?)?;
             dict.set_item("tokens", corpus.tokens)?;
             dict.set_item("kept_tokens", corpus.kept_tokens)?;
             dict.set_item("sentences", corpus.sentences)?;
@@ -194,6 +198,37 @@ mod door {
             dict.set_item("digest", format!("{:032x}", corpus.digest))?;
             Ok(dict)
         }
+    }
+
+    /// An array, or (descriptor of an unlinked file, length).
+    fn ids_object(py: Python<'_>, ids: Ids) -> PyResult<Bound<'_, PyAny>> {
+        match ids {
+            Ids::Memory(ids) => Ok(PyArray1::from_vec(py, ids).into_any()),
+            Ids::File { file, length } => Ok((file.into_raw_fd(), length).into_pyobject(py)?.into_any()),
+        }
+    }
+
+    /// Ids between two looks whether the user wants to stop.
+    const STRETCH: usize = 1 << 24;
+
+    /// Ids through a table whose entries may be dropped: the ids, as `TextReader.finish` has them, and their sentences.
+    #[pyfunction]
+    fn renumber<'py>(
+        py: Python<'py>,
+        ids: PyReadonlyArray1<'py, u32>,
+        table: PyReadonlyArray1<'py, u32>,
+        threads: usize,
+        spill: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, u64)> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let mut renumber = Renumber::new(table.as_slice()?, spill);
+        for stretch in ids.as_slice()?.chunks(STRETCH) {
+            py.detach(|| renumber.add(stretch, &pool))?;
+            py.check_signals()?;
+        }
+        let (ids, sentences) = renumber.finish();
+        Ok((ids_object(py, ids)?, sentences))
     }
 
     /// Row and message of the first malformed row.
@@ -268,6 +303,7 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_class::<SkipGram>()?;
         module.add_class::<TextReader>()?;
+        module.add_function(wrap_pyfunction!(renumber, module)?)?;
         module.add_function(wrap_pyfunction!(whole_lines, module)?)?;
         module.add_function(wrap_pyfunction!(trailing_numbers, module)?)?;
         module.add_function(wrap_pyfunction!(parse_text, module)?)?;

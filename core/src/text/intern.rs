@@ -70,10 +70,10 @@ impl Interner {
         }
     }
 
-    /// The number of a token that was seen `count` times elsewhere.
+    /// The number of a token that was seen `count` times elsewhere, perhaps never.
     pub fn add(&mut self, token: &[u8], count: u64) -> u32 {
         let id = self.number(token, false);
-        self.counts[id as usize] += count - 1;
+        self.counts[id as usize] = self.counts[id as usize] - 1 + count; // `number` counted it once
         id
     }
 

@@ -2,4 +2,5 @@
 
 mod intern;
 pub mod reader;
+pub mod store;
 pub mod tokens;

@@ -2,18 +2,14 @@
 //! when the counts are known.
 
 use super::intern::Interner;
+use super::store::{DROPPED, Ids, SENTENCE_END, Store};
 use super::tokens::{NotUtf8, Rules, Sink, last_cut, tokenise};
-use memmap2::{Mmap, MmapMut};
+use memmap2::Mmap;
 use rayon::prelude::*;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Mutex;
 use xxhash_rust::xxh3::Xxh3;
-
-/// Marks the end of a sentence among the ids.
-pub const SENTENCE_END: u32 = u32::MAX;
-/// A rare word's place in the table from provisional numbers to rows.
-const DROPPED: u32 = u32::MAX - 1;
 
 #[derive(Clone, Copy)]
 pub struct Settings {
@@ -44,7 +40,6 @@ pub struct Reader {
     pool: rayon::ThreadPool,
     /// One for each thread; a block is numbered by the one that its thread holds.
     interners: Vec<Mutex<Interner>>,
-    blocks: Vec<Block>,
     store: Store,
     tokens: u64,
     digest: Xxh3,
@@ -53,13 +48,6 @@ pub struct Reader {
     offset: u64,
     mid_line: bool,
     carry: Vec<u8>,
-}
-
-/// A stretch of provisional numbers in the store.
-#[derive(Clone, Copy)]
-struct Block {
-    interner: usize,
-    length: usize,
 }
 
 /// What reading found.
@@ -75,12 +63,6 @@ pub struct Corpus {
     pub digest: u128,
 }
 
-/// Rows of the vocabulary: in memory, or the first `length` numbers of an unlinked temporary file.
-pub enum Ids {
-    Memory(Vec<u32>),
-    File { file: File, length: usize },
-}
-
 impl Reader {
     pub fn new(settings: Settings) -> Result<Reader, String> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().map_err(|e| e.to_string())?;
@@ -88,8 +70,7 @@ impl Reader {
             settings,
             pool,
             interners: (0..settings.threads).map(|_| Mutex::default()).collect(),
-            blocks: Vec::new(),
-            store: Store::Memory(Vec::new()),
+            store: Store::new(settings.spill),
             tokens: 0,
             digest: Xxh3::new(),
             file: None,
@@ -162,8 +143,7 @@ impl Reader {
     pub fn end_source(&mut self) -> Result<(), Error> {
         let rest = std::mem::take(&mut self.carry);
         self.process(&rest)?;
-        self.store.push(vec![SENTENCE_END])?;
-        self.blocks.push(Block { interner: 0, length: 1 });
+        self.store.push(vec![SENTENCE_END], 0)?;
         (self.offset, self.mid_line, self.file) = (0, false, None);
         Ok(())
     }
@@ -210,11 +190,7 @@ impl Reader {
             let (interner, ids, ends) =
                 result.map_err(|e| Error::NotUtf8(NotUtf8 { offset: e.offset + self.offset, ..e }))?;
             self.tokens += (ids.len() - ends) as u64;
-            self.blocks.push(Block { interner, length: ids.len() });
-            self.store.push(ids)?;
-        }
-        if self.store.bytes() > self.settings.spill {
-            self.store.spill()?;
+            self.store.push(ids, interner)?;
         }
         if let Some(&last) = text.last() {
             self.mid_line = last != b'\n';
@@ -222,10 +198,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Settle the vocabulary and turn provisional numbers into its rows. Words rarer than `min_count`, or beyond the
-    /// `max_vocab` most frequent, are dropped, and sentences that are then empty with them.
-    pub fn finish(self, min_count: u64, max_vocab: usize) -> Result<Corpus, Error> {
-        let Reader { pool, interners, blocks, store, tokens, digest, .. } = self;
+    /// Settle the vocabulary and turn provisional numbers into its rows. First come the words of `vocabulary`, in its
+    /// order, however rare; then the others, the most frequent first, unless rarer than `min_count`, until there are
+    /// `max_vocab`. The rest is dropped, and sentences that are then empty with it.
+    pub fn finish(self, min_count: u64, max_vocab: usize, vocabulary: &[impl AsRef<str>]) -> Result<Corpus, Error> {
+        let Reader { pool, interners, store, tokens, digest, .. } = self;
         let interners: Vec<Interner> = interners.into_iter().map(|lock| lock.into_inner().expect("unlocked")).collect();
 
         // One vocabulary from those of the threads, the most frequent word first, equals in order of their bytes.
@@ -234,19 +211,25 @@ impl Reader {
         let mut tables: Vec<Vec<u32>> = vec![(0..all.size() as u32).collect()];
         tables.extend(interners.map(|one| (0..one.size()).map(|id| all.add(one.token(id), one.count(id))).collect()));
         let (distinct, highest) = (all.size(), (0..all.size()).map(|id| all.count(id)).max().unwrap_or(0));
-        let mut words: Vec<u32> = (0..distinct as u32).filter(|&id| all.count(id as usize) >= min_count).collect();
-        let key = |id: u32| (std::cmp::Reverse(all.count(id as usize)), all.token(id as usize));
-        pool.install(|| words.par_sort_unstable_by(|&a, &b| key(a).cmp(&key(b))));
-        words.truncate(max_vocab);
-        let mut rows = vec![DROPPED; distinct];
+        let mut words: Vec<u32> = vocabulary.iter().map(|word| all.add(word.as_ref().as_bytes(), 0)).collect();
+        let mut rows = vec![DROPPED; all.size()];
         for (row, &id) in words.iter().enumerate() {
             rows[id as usize] = row as u32;
         }
+        let new = |&id: &u32| all.count(id as usize) >= min_count && rows[id as usize] == DROPPED;
+        let mut others: Vec<u32> = (0..distinct as u32).filter(new).collect();
+        let key = |id: u32| (std::cmp::Reverse(all.count(id as usize)), all.token(id as usize));
+        pool.install(|| others.par_sort_unstable_by(|&a, &b| key(a).cmp(&key(b))));
+        others.truncate(max_vocab.saturating_sub(words.len()));
+        for (row, &id) in (words.len()..).zip(&others) {
+            rows[id as usize] = row as u32;
+        }
+        words.append(&mut others);
         for id in tables.iter_mut().flatten() {
             *id = rows[*id as usize];
         }
 
-        let (ids, sentences) = store.rewrite(&pool, &blocks, &tables)?;
+        let (ids, sentences) = store.rewrite(&pool, &tables)?;
         Ok(Corpus {
             kept_tokens: words.iter().map(|&id| all.count(id as usize)).sum(),
             labels: words.iter().map(|&id| String::from_utf8_lossy(all.token(id as usize)).into_owned()).collect(),
@@ -293,134 +276,9 @@ impl Sink for Numbering<'_> {
     }
 }
 
-/// Rows of the vocabulary for a block's provisional numbers, in place; rare words and then needless sentence ends are left
-/// out. Returns how much remains, at the front.
-fn remap(numbers: &mut [u32], table: &[u32]) -> usize {
-    let (mut to, mut last) = (0, 0);
-    for at in 0..numbers.len() {
-        let id = numbers[at];
-        let row = if id == SENTENCE_END { id } else { table[id as usize] };
-        if row != DROPPED && !(row == SENTENCE_END && last == SENTENCE_END) {
-            numbers[to] = row;
-            last = row;
-            to += 1;
-        }
-    }
-    to
-}
-
-/// Joins what remains of blocks: no sentence is empty.
-#[derive(Default)]
-struct Joined {
-    length: usize,
-    sentences: u64,
-    open: bool, // the last sentence has words, and no end yet
-}
-
-impl Joined {
-    /// Take the next block; returns the part of it that belongs to the whole.
-    fn add<'a>(&mut self, block: &'a [u32]) -> &'a [u32] {
-        let needless = !self.open && block.first() == Some(&SENTENCE_END);
-        let part = &block[usize::from(needless)..];
-        self.length += part.len();
-        self.sentences += part.iter().filter(|&&id| id == SENTENCE_END).count() as u64;
-        if let Some(&last) = part.last() {
-            self.open = last != SENTENCE_END;
-        }
-        part
-    }
-}
-
-/// Provisional numbers, block after block: in memory, then in a temporary file.
-enum Store {
-    Memory(Vec<Vec<u32>>),
-    File { file: File, bytes: usize },
-}
-
-impl Store {
-    fn bytes(&self) -> usize {
-        match self {
-            Store::Memory(blocks) => blocks.iter().map(|ids| ids.len() * 4).sum(),
-            Store::File { .. } => 0,
-        }
-    }
-
-    fn push(&mut self, ids: Vec<u32>) -> io::Result<()> {
-        match self {
-            Store::Memory(blocks) => blocks.push(ids),
-            Store::File { file, bytes } => {
-                file.write_all(as_bytes(&ids))?;
-                *bytes += ids.len() * 4;
-            }
-        }
-        Ok(())
-    }
-
-    fn spill(&mut self) -> io::Result<()> {
-        if let Store::Memory(blocks) = self {
-            let file = tempfile::tempfile()?; // without a name: gone with the process, however that ends
-            let blocks = std::mem::take(blocks);
-            *self = Store::File { file, bytes: 0 };
-            for ids in blocks {
-                self.push(ids)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of the vocabulary for all numbers, and how many sentences they make.
-    fn rewrite(self, pool: &rayon::ThreadPool, blocks: &[Block], tables: &[Vec<u32>]) -> io::Result<(Ids, u64)> {
-        let mut joined = Joined::default();
-        match self {
-            Store::Memory(mut parts) => {
-                pool.install(|| {
-                    parts.par_iter_mut().zip(blocks).for_each(|(part, block)| {
-                        let length = remap(part, &tables[block.interner]);
-                        part.truncate(length);
-                    });
-                });
-                let mut ids = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-                for part in parts {
-                    ids.extend_from_slice(joined.add(&part)); // the part is freed
-                }
-                Ok((Ids::Memory(ids), joined.sentences))
-            }
-            Store::File { file, bytes } => {
-                // SAFETY: the file has no name, so no one else can change it.
-                let mut map = unsafe { MmapMut::map_mut(&file)? };
-                // SAFETY: a map begins at a page, and every bit pattern is a u32.
-                let ids = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast::<u32>(), bytes / 4) };
-                let (mut rest, mut parts) = (&mut *ids, Vec::with_capacity(blocks.len()));
-                for block in blocks {
-                    let (part, tail) = rest.split_at_mut(block.length);
-                    parts.push((part, &tables[block.interner]));
-                    rest = tail;
-                }
-                let lengths: Vec<usize> =
-                    pool.install(|| parts.into_par_iter().map(|(part, table)| remap(part, table)).collect());
-                let mut from = 0;
-                for (block, length) in blocks.iter().zip(lengths) {
-                    let to = joined.length;
-                    let part = joined.add(&ids[from..from + length]).len();
-                    ids.copy_within(from + length - part..from + length, to);
-                    from += block.length;
-                }
-                let length = joined.length;
-                map.flush()?;
-                file.set_len(length as u64 * 4)?;
-                Ok((Ids::File { file, length }, joined.sentences))
-            }
-        }
-    }
-}
-
-fn as_bytes(ids: &[u32]) -> &[u8] {
-    // SAFETY: every u32 is four bytes.
-    unsafe { std::slice::from_raw_parts(ids.as_ptr().cast(), ids.len() * 4) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::store::tests::in_memory;
     use super::super::tokens::{Sentences, Tokens};
     use super::*;
     use crate::random::Rng;
@@ -439,16 +297,8 @@ mod tests {
             reader.feed(piece).unwrap();
         }
         reader.end_source().unwrap();
-        let corpus = reader.finish(min_count, usize::MAX).unwrap();
-        let ids = match corpus.ids {
-            Ids::Memory(ids) => ids,
-            // SAFETY: a test's own unnamed file.
-            Ids::File { file, length } => unsafe {
-                let map = Mmap::map(&file).unwrap();
-                map[..length * 4].chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect()
-            },
-        };
-        (corpus.labels, corpus.counts, ids, corpus.sentences)
+        let corpus = reader.finish(min_count, usize::MAX, &[""; 0]).unwrap();
+        (corpus.labels, corpus.counts, in_memory(corpus.ids), corpus.sentences)
     }
 
     fn random_text(words: u32) -> Vec<u8> {
