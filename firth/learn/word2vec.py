@@ -14,7 +14,7 @@ import numpy as np
 from firth._check import ArgumentError, TrainingError, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, Reading, ReadStep, available_threads, read_corpus_steps
+from firth.text import Corpus, PhraseStep, Reading, ReadStep, available_threads, read_corpus_steps
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
 DIVERGED = 10.0  # a loss so many times that of vectors of zeros means that training diverged
@@ -112,6 +112,8 @@ def word2vec(
     sentences: Literal["line", "paragraph"] = "line",
     errors: Literal["strict", "replace"] = "strict",
     column: str | None = None,
+    phrases: int = 0,
+    phrase_threshold: float = 100.0,
 ) -> Space:
     """Learn a vector for each word of a text, or for each item of sequences.
 
@@ -123,10 +125,11 @@ def word2vec(
     Parameters
     ----------
     source
-        A file, folder or glob, several of them, or token lists (any iterable of lists of hashable items).
+        A file, folder or glob, several of them; or sequences of items: any iterable of lists of hashable items, an
+        integer array with a sequence a row, or an Arrow, polars or pandas column of lists.
     dim, window, negatives, sample, epochs, alpha, seed, threads
         As in `SkipGram`.
-    min_count, max_vocab, tokens, sentences, errors, column
+    min_count, max_vocab, tokens, sentences, errors, column, phrases, phrase_threshold
         As in `Reading`.
 
     Returns
@@ -157,7 +160,8 @@ def word2vec(
     (6, (6, 8))
     """
     options = SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads)
-    return drain(word2vec_steps(source, options, Reading(tokens, sentences, errors, min_count, max_vocab, column)))
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column, phrases, phrase_threshold)
+    return drain(word2vec_steps(source, options, reading))
 
 
 def word2vec_steps(
@@ -166,8 +170,8 @@ def word2vec_steps(
     reading: Reading | None = None,
     *,
     keep_on_interrupt: bool = False,
-) -> Generator[ReadStep | LearnStep, None, Space]:
-    """Learn as `word2vec` does, step by step: yields a ReadStep or a LearnStep every fraction of a second.
+) -> Generator[ReadStep | PhraseStep | LearnStep, None, Space]:
+    """Learn as `word2vec` does, step by step: yields a ReadStep, a PhraseStep or a LearnStep every fraction of a second.
 
     With `keep_on_interrupt`, a KeyboardInterrupt during training (raised in it, or thrown into the generator) ends it
     and returns what was learned so far, its recipe saying so.
