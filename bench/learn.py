@@ -35,8 +35,6 @@ from programs import (
     GENERAL,
     GLOVE,
     NOTES,
-    PROGRAMS,
-    REFERENCE,
     SOURCES,
     SUFFIXES,
     TASKS,
@@ -109,7 +107,7 @@ def run(program: str, task: Task, seed: int, folder: Path, round_: str | None) -
     if program == "firth":
         peaks.append(_core.peak_flops(THREADS))
         told |= {"peak_flops_per_s": max(peaks)}
-    key = f"{task.name}-{program}-{version(program, folder)}-{seed}".replace(" ", "")
+    key = f"{task.name}-{program}-{version(program, folder, task)}-{seed}".replace(" ", "")
     neighbours = folder / "work" / "neighbours" / f"{key}.npy"
     neighbours.parent.mkdir(exist_ok=True)
     child = [sys.executable, HERE / "programs.py", "judge", program, task.name, folder, out, neighbours]
@@ -118,7 +116,7 @@ def run(program: str, task: Task, seed: int, folder: Path, round_: str | None) -
     record = {
         "task": task.name,
         "program": program,
-        "version": version(program, folder),
+        "version": version(program, folder, task),
         "seed": seed,
         "round": round_,
         "quiet": round_ is not None,
@@ -142,15 +140,16 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 @cache
-def version(program: str, folder: Path) -> str:
+def version(program: str, folder: Path, task: Task) -> str:
     """Of gensim its number; of the C programs the commit; of firth a digest of what learns, so that other commits leave it."""
     if program == "gensim":
         return importlib.metadata.version("gensim")
     if program in SOURCES:
         git = ["git", "-C", str(folder / "peers" / SOURCES[program]), "log", "-1", "--format=%h"]
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    root = HERE.parent
-    sources = sorted([*root.glob("core/src/**/*.rs"), *root.glob("firth/learn/*.py"), root / "firth" / "text.py"])
+    method = "glove" if task.method == "glove" else "word2vec"
+    places = [f"core/src/{method}/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/random.rs"]
+    sources = sorted(path for place in places for path in HERE.parent.glob(place))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
 
 
@@ -164,7 +163,7 @@ def rounds(tasks: list[Task], programs: Callable[[Task], list[str]], folder: Pat
                 if past["quiet"] and (past["task"], past["seed"], past["processor"]) == (task.name, seed, processor):
                     before.setdefault(past["round"], {})[past["program"]] = past["version"]
             last, done = max(before.items(), default=("", {}))
-            same = all(version(program, folder) == theirs for program, theirs in done.items())
+            same = all(version(program, folder, task) == theirs for program, theirs in done.items())
             if not same or not (set(programs(task)) <= set(done) or recent(last)):
                 last, done = "", {}
             for program in programs(task):
@@ -183,7 +182,7 @@ def fill(tasks: list[Task], programs: Callable[[Task], list[str]], folder: Path,
     for task in tasks:
         for program in programs(task):
             for seed in seeds:
-                wanted = (task.name, program, version(program, folder), seed)
+                wanted = (task.name, program, version(program, folder, task), seed)
                 if any(wanted == (r["task"], r["program"], r["version"], r["seed"]) for r in recorded(folder)):
                     continue
                 try:
@@ -201,10 +200,10 @@ def speed(task: Task, runs: list[dict[str, Any]]) -> dict[str, Any]:
     for run in runs:
         if run["quiet"]:
             by_round.setdefault(run["round"], {})[run["program"]] = run
-    whole = [one for one in by_round.values() if {"firth", REFERENCE[task.method]} <= set(one)]
+    whole = [one for one in by_round.values() if {"firth", task.programs[1]} <= set(one)]
     if not whole:
         return {}
-    programs = [program for program in PROGRAMS[task.method] if all(program in one for one in whole)]
+    programs = [program for program in task.programs if all(program in one for one in whole)]
     told: dict[str, Any] = {"rounds": len(whole), "processors": sorted({one["firth"]["processor"] for one in whole})}
     for program in programs:
         of = [one[program] for one in whole]
@@ -231,14 +230,14 @@ def quality(task: Task, runs: list[dict[str, Any]], folder: Path) -> dict[str, A
     for run in runs:
         if run["seed"] in SEEDS:
             of.setdefault(run["program"], {})[run["seed"]] = run
-    reference = REFERENCE[task.method]
+    reference = task.programs[1]
     near = {
         (program, seed): np.load(folder / "work" / "neighbours" / run["neighbours"])
         for program, seeds in of.items()
         for seed, run in seeds.items()
     }
     told: dict[str, Any] = {}
-    for program in (program for program in PROGRAMS[task.method] if program in of):
+    for program in (program for program in task.programs if program in of):
         seeds = sorted(of[program])
         values = {
             key: [of[program][seed]["quality"][key] for seed in seeds] for key in of[program][seeds[0]]["quality"]
@@ -281,13 +280,14 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float 
 
 
 def report(folder: Path) -> None:
-    kept = [run for run in recorded(folder) if run["version"] == version(run["program"], folder)]
+    kept = [run for run in recorded(folder) if run["task"] in TASKS]
+    kept = [run for run in kept if run["version"] == version(run["program"], folder, TASKS[run["task"]])]
     tasks: dict[str, Any] = {}
     for name, task in TASKS.items():
         runs = [run for run in kept if run["task"] == name]
         if runs:
             settings = GLOVE if task.method == "glove" else GENERAL
-            what = f"{task.method}, dim {task.dim}, {task.epochs} epochs, {settings}"
+            what = f"{task.method}, dim {task.dim}, epochs {task.epochs}, {settings}"
             tasks[name] = {"what": what, "speed": speed(task, runs), "quality": quality(task, runs, folder)}
     corpora = sorted({TASKS[name].corpus for name in tasks})
     peers = sorted({run["program"] for run in kept} - {"firth", "gensim"})
@@ -298,7 +298,8 @@ def report(folder: Path) -> None:
             "what": "word vectors from the same text with the same settings by each program, in turn",
             "threads": THREADS,
             "texts": {name: {"bytes": (folder / "data" / f"{name}.txt").stat().st_size} for name in corpora},
-            "peers": {program: version(program, folder) for program in peers} | {"gcc": gcc},
+            "peers": {program: version(program, folder, next(iter(TASKS.values()))) for program in peers}
+            | {"gcc": gcc},
             "notes": NOTES,
             "tasks": tasks,
         },
@@ -312,7 +313,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "firth-bench")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--programs", nargs="+", choices=sorted({p for each in PROGRAMS.values() for p in each}))
+    parser.add_argument("--programs", nargs="+", choices=sorted({p for task in TASKS.values() for p in task.programs}))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     given = parser.parse_args()
     folder = given.folder.resolve()
@@ -320,7 +321,7 @@ def main() -> None:
     tasks = [TASKS[name] for name in given.tasks]
 
     def programs(task: Task) -> list[str]:
-        return [program for program in PROGRAMS[task.method] if program in (given.programs or PROGRAMS[task.method])]
+        return [program for program in task.programs if program in (given.programs or task.programs)]
 
     if given.part in (None, "rounds"):
         rounds(tasks, programs, folder, given.rounds)

@@ -24,7 +24,7 @@ from firth.learn.word2vec import LearnStep, SkipGram, word2vec_steps
 from firth.maps import Map, map_space_steps
 from firth.maps.reduce import Progress
 from firth.space import Hits, Space
-from firth.text import Reading, ReadStep
+from firth.text import PhraseStep, Reading, ReadStep
 
 MAPPED = 3_000  # words on the map
 ANSWERS = 5
@@ -82,7 +82,7 @@ class DemoResult(NamedTuple):
 
 def demo_steps(
     folder: str | Path = "firth-demo", *, text8: bool = False, threads: int | None = None, seed: int = 1
-) -> Generator[ReadStep | LearnStep | Progress, None, DemoResult]:
+) -> Generator[ReadStep | PhraseStep | LearnStep | Progress, None, DemoResult]:
     """Gather or download a text, learn from it, ask, and draw; step by step.
 
     Parameters

@@ -10,6 +10,7 @@ import contextlib
 import glob
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -20,7 +21,8 @@ from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, CorpusError, check_choice, check_int
+from firth._check import ArgumentError, CorpusError, check_choice, check_int, check_number
+from firth.items import Items, is_arrow, is_list
 from firth.steps import drain
 
 SENTENCE_END = 0xFFFF_FFFF  # marks the end of a sentence among the ids
@@ -28,6 +30,7 @@ DROPPED = 0xFFFF_FFFE  # a word that `renumbered` leaves out
 SPILL_BYTES = 2 << 30  # ids of more bytes than this (half a billion tokens) go to a temporary file
 SLICE_BYTES = 16 << 20  # a step reads about so much; Ctrl-C waits for it
 BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
+PARQUET_ROWS = 8_192  # rows of Parquet read at once
 COMPRESSED = (".gz", ".xz", ".zst")
 PLAIN = (".txt", ".text", ".md", ".rst")
 RECORDS = (".jsonl", ".ndjson", ".parquet")
@@ -49,6 +52,12 @@ class Reading:
         Words that occur less often, or are not among the most frequent, are left out.
     column
         The field of JSON lines, or the column of Parquet, that holds the text or the token lists.
+    phrases
+        In so many passes, join adjacent words that are a phrase ("new york" is one label then, and after a second pass
+        perhaps "new york city"). Words are a phrase if (count(ab) - min_count) / (count(a) count(b)) * tokens is more than
+        the threshold (Mikolov et al. 2013b, section 4). Counts are those of the text after joining.
+    phrase_threshold
+        That of the last pass; in each pass before, it is twice that of the next.
     """
 
     tokens: Literal["words", "whitespace"] = "words"
@@ -57,6 +66,8 @@ class Reading:
     min_count: int = 5
     max_vocab: int | None = None
     column: str | None = None
+    phrases: int = 0
+    phrase_threshold: float = 100.0
 
     def __post_init__(self) -> None:
         check_choice("tokens", self.tokens, ("words", "whitespace"))
@@ -65,6 +76,8 @@ class Reading:
         check_int("min_count", self.min_count, 1)
         if self.max_vocab is not None:
             check_int("max_vocab", self.max_vocab, 2)
+        check_int("phrases", self.phrases, 0, 20)
+        check_number("phrase_threshold", self.phrase_threshold, 0.0, math.inf, above=True)
 
 
 class Corpus(NamedTuple):
@@ -79,11 +92,11 @@ class Corpus(NamedTuple):
     ids
         The text as rows of the vocabulary, `SENTENCE_END` after each sentence: (m,) uint32. Rare words are left out.
     tokens, kept_tokens
-        How many tokens there were, and how many are left without the rare ones.
+        How many tokens there were (a phrase is one), and how many are left without the rare ones.
     sentences
         How many sentences have words left.
     digest
-        Of what was read (xxh3, 128 bits, in hexadecimal).
+        Of the text that was read, or of labels and ids if it was lists (xxh3, 128 bits, in hexadecimal).
     sources
         Names of what was read.
     """
@@ -108,6 +121,14 @@ class ReadStep(NamedTuple):
     elapsed_s: float
 
 
+class PhraseStep(NamedTuple):
+    """Where finding phrases stands."""
+
+    stage: str
+    done: int
+    total: int
+
+
 def read_corpus(
     source: Any,
     *,
@@ -117,6 +138,8 @@ def read_corpus(
     min_count: int = 5,
     max_vocab: int | None = None,
     column: str | None = None,
+    phrases: int = 0,
+    phrase_threshold: float = 100.0,
     threads: int | None = None,
     spill_bytes: int = SPILL_BYTES,
 ) -> Corpus:
@@ -127,8 +150,9 @@ def read_corpus(
     source
         A path: a file (plain text, .jsonl, .parquet; also .gz, .xz, .zst), a folder (its text files), a glob, or `-` for
         standard input; a list of paths; or token lists: any iterable of lists of hashable items, whose labels are their
-        `str`.
-    tokens, sentences, errors, min_count, max_vocab, column
+        `str`; an integer array with a list a row; an Arrow, polars or pandas column of lists. What is missing in them (None,
+        null) is left out.
+    tokens, sentences, errors, min_count, max_vocab, column, phrases, phrase_threshold
         As in `Reading`.
     threads
         By default one for each core. The result does not depend on it.
@@ -148,7 +172,7 @@ def read_corpus(
     >>> corpus.ids.tolist() == [1, 0, SENTENCE_END, 1, 0, SENTENCE_END]
     True
     """
-    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column, phrases, phrase_threshold)
     return drain(read_corpus_steps(source, reading, threads=threads, spill_bytes=spill_bytes))
 
 
@@ -160,7 +184,7 @@ def read_corpus_steps(
     threads: int | None = None,
     spill_bytes: int = SPILL_BYTES,
     _block_bytes: int = BLOCK_BYTES,
-) -> Generator[ReadStep, None, Corpus]:
+) -> Generator[ReadStep | PhraseStep, None, Corpus]:
     """Read as `read_corpus` does, step by step.
 
     The labels of a `vocabulary` come first and in its order, whatever their counts in this text, 0 included; new words
@@ -170,30 +194,50 @@ def read_corpus_steps(
     known = list(vocabulary or [])
     if len(set(known)) < len(known):
         raise ArgumentError("vocabulary must not have a label twice")
-    min_count, max_vocab, column = reading.min_count, reading.max_vocab, reading.column
+    column = reading.column
     threads = check_int("threads", threads or available_threads(), 1, 4_096)
 
-    paths = _paths(source)
-    lists = None if paths is not None else source
-    if paths and column is not None:
-        lists = _list_column(paths, column)
-    if lists is not None:
-        names = [f"{type(source).__name__} of token lists"] if paths is None else paths
-        found, distinct, highest = yield from _read_lists(lists, min_count, max_vocab, known, names)
-    else:
-        from firth import _core
+    from firth import _core
 
-        words, paragraphs = reading.tokens == "words", reading.sentences == "paragraph"
-        replace = reading.errors == "replace"
-        reader = _core.TextReader(words, paragraphs, replace, threads, _block_bytes, spill_bytes)
-        yield from _read_files(reader, paths or [], column)
-        result = reader.finish(min_count, len_limit(max_vocab), known)
-        distinct, highest = result.pop("distinct"), result.pop("highest")
-        result["ids"] = _ids(result["ids"])
-        result["counts"] = result["counts"].astype(np.int64)
-        found = Corpus(**result, sources=paths or [])
-    _check_vocabulary(found, distinct, highest, min_count, max_vocab)
+    paths = _paths(source)
+    words, paragraphs, replace = (
+        reading.tokens == "words",
+        reading.sentences == "paragraph",
+        reading.errors == "replace",
+    )
+    reader = _core.TextReader(words, paragraphs, replace, threads, _block_bytes, spill_bytes)
+    items = None
+    if paths is None:
+        items = yield from _read_lists(reader, source, f"{type(source).__name__} of token lists")
+    elif column is not None and _list_column(paths, column):
+        items = yield from _read_list_columns(reader, paths, column)
+    else:
+        yield from _read_files(reader, paths, column)
+    try:
+        numbered = reader.settle()
+    except LookupError as error:
+        label, *kinds = error.args
+        raise items.clash(label, kinds) if items else error from None
+    yield from _join_phrases(numbered, reading)
+    result = numbered.finish(reading.min_count, len_limit(reading.max_vocab), known)
+    distinct, highest = result.pop("distinct"), result.pop("highest")
+    result["ids"] = _ids(result["ids"])
+    result["counts"] = result["counts"].astype(np.int64)
+    if items:
+        labels = "\0".join(result["labels"]).encode()
+        result["digest"] = _core.digest([result["ids"].view(np.uint8), labels])
+    found = Corpus(**result, sources=paths or [f"{type(source).__name__} of token lists"])
+    _check_vocabulary(found, distinct, highest, reading.min_count)
     return found
+
+
+def _join_phrases(numbered: Any, reading: Reading) -> Generator[PhraseStep, None, None]:
+    """Join the phrases of a text that the core holds, pass by pass; each one's threshold is half that of the one before."""
+    for number in range(1, reading.phrases + 1):
+        numbered.begin_phrases(reading.min_count, reading.phrase_threshold * 2.0 ** (reading.phrases - number))
+        stage = "finding phrases" if reading.phrases == 1 else f"finding phrases, pass {number} of {reading.phrases}"
+        while (done := numbered.step_phrases()) is not None:
+            yield PhraseStep(stage, *done)
 
 
 def renumbered(
@@ -240,7 +284,7 @@ def len_limit(max_vocab: int | None) -> int:
     return SENTENCE_END - 1 if max_vocab is None else max_vocab
 
 
-def _check_vocabulary(corpus: Corpus, distinct: int, highest: int, min_count: int, max_vocab: int | None) -> None:
+def _check_vocabulary(corpus: Corpus, distinct: int, highest: int, min_count: int) -> None:
     where = ", ".join(corpus.sources[:3]) + (" ..." if len(corpus.sources) > 3 else "")
     if distinct == 0:
         raise CorpusError(f"{where}: no words; text with letters or digits is expected")
@@ -264,7 +308,7 @@ def _paths(source: Any) -> list[str] | None:
     if isinstance(source, (str, Path)):
         source = [source]
     if not isinstance(source, (list, tuple)) or not source or not all(isinstance(item, (str, Path)) for item in source):
-        if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray)):
+        if (isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray))) or is_arrow(source):
             return None
         raise ArgumentError(f"source must be a path, several paths or an iterable of token lists; got {source!r}")
     paths: list[str] = []
@@ -407,14 +451,9 @@ def _name(path: str) -> str:
 def _values(path: str, raw: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
     """Number and value of each row that has one, from JSON lines or Parquet."""
     if _kind(path) == ".parquet":
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.ParquetFile(raw)
-        if column not in table.schema_arrow.names:
-            raise CorpusError(f"{path}: no column {column!r}; its columns are {', '.join(table.schema_arrow.names)}")
         number = 0
-        for batch in table.iter_batches(batch_size=8192, columns=[column]):
-            for value in batch.column(0).to_pylist():
+        for chunk in _chunks(_parquet(path, raw, column), column):
+            for value in chunk.to_pylist():
                 number += 1
                 if value is not None:
                     yield number, value
@@ -426,6 +465,16 @@ def _values(path: str, raw: IO[bytes], column: str) -> Iterator[tuple[int, Any]]
                 raise CorpusError(f"{_place(path, number)}: no field {column!r}; its fields are {', '.join(record)}")
             if record[column] is not None:
                 yield number, record[column]
+
+
+def _parquet(path: str, raw: IO[bytes], column: str) -> Any:
+    """A Parquet file that has the column."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.ParquetFile(raw)
+    if column not in table.schema_arrow.names:
+        raise CorpusError(f"{path}: no column {column!r}; its columns are {', '.join(table.schema_arrow.names)}")
+    return table
 
 
 def _json(path: str, number: int, line: bytes) -> dict[str, Any]:
@@ -478,99 +527,65 @@ def _naming(path: str) -> Iterator[None]:
 # Token lists
 
 
-def _list_column(paths: list[str], column: str) -> Iterator[list[str]] | None:
-    """The token lists of a column of lists, over all files; None if the column holds text."""
-    for path in paths[:1]:
-        with _naming(path):
-            if _kind(path) not in RECORDS:
-                return None
-            with open(path, "rb") as raw:
-                first = next(_values(path, raw, column), (0, None))[1]
-            if not isinstance(first, list):
-                return None
-
-    def rows() -> Iterator[list[str]]:
-        for path in paths:
-            with _naming(path), open(path, "rb") as raw:
-                for number, value in _values(path, raw, column):
-                    if not isinstance(value, list):
-                        raise CorpusError(f"{_place(path, number)}: a list is expected as before; found {value!r:.60}")
-                    yield value
-
-    return rows()
+def _list_column(paths: list[str], column: str) -> bool:
+    """Whether the column holds token lists rather than text, which the first file tells."""
+    path = paths[0]
+    with _naming(path):
+        if _kind(path) not in RECORDS:
+            return False
+        with open(path, "rb") as raw:
+            if _kind(path) == ".parquet":
+                return is_list(_parquet(path, raw, column).schema_arrow.field(column).type)
+            return isinstance(next(_values(path, raw, column), (0, None))[1], list)
 
 
-def _read_lists(
-    lists: Iterable[Any], min_count: int, max_vocab: int | None, known: list[str], names: list[str]
-) -> Generator[ReadStep, None, tuple[Corpus, int, int]]:
-    """Number the items of token lists."""
-    from firth import _core
-
+def _read_list_columns(reader: Any, paths: list[str], column: str) -> Generator[ReadStep, None, Items]:
+    """Feed the lists of a column, over all files, to the reader."""
     began = time.perf_counter()
-    rows: dict[Any, int] = {}
-    pieces: list[np.ndarray] = []
-    ids: list[int] = []
-    done = 0
-    for position, items in enumerate(lists):
-        if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
-            what = "a string" if isinstance(items, (str, bytes)) else type(items).__name__
-            raise ArgumentError(
-                f"sequence {position} of the source is {what}; a list of tokens is expected, such as {['the', 'cat']}"
-            )
-        try:
-            ids.extend([rows.setdefault(item, len(rows)) for item in items])
-        except TypeError as error:
-            raise ArgumentError(f"sequence {position} of the source: items must be hashable ({error})") from None
-        ids.append(SENTENCE_END)
-        if len(ids) > 1 << 20:
-            pieces.append(np.array(ids, np.uint32))
-            done += len(ids)
-            ids = []
-            yield ReadStep(names[0], 0, None, done, time.perf_counter() - began)
-    pieces.append(np.array(ids, np.uint32))
-    numbers = np.concatenate(pieces)
-    labels = _labels(rows)
-    distinct = len(labels)
-    labels += sorted(set(known) - set(labels))
-    is_item = numbers != SENTENCE_END
-    counts = np.bincount(numbers[is_item], minlength=len(labels)).astype(np.int64)
-
-    order = sorted(range(len(labels)), key=lambda row: (-counts[row], labels[row].encode("utf-8", "surrogatepass")))
-    rows_of, in_known = {label: row for row, label in enumerate(labels)}, set(known)
-    new = [row for row in order if counts[row] >= min_count and labels[row] not in in_known]
-    kept = [rows_of[label] for label in known] + new[: max(len_limit(max_vocab) - len(known), 0)]
-    table = np.full(len(labels) + 1, DROPPED, np.uint32)  # by default dropped
-    table[kept] = np.arange(len(kept), dtype=np.uint32)
-    table[-1] = SENTENCE_END
-    numbers = table[np.where(is_item, numbers, len(labels))]
-    numbers = numbers[numbers != DROPPED]
-    ends = numbers == SENTENCE_END
-    needless = ends & np.concatenate([[True], ends[:-1]])  # after nothing, or after another end
-    numbers = numbers[~needless]
-    corpus = Corpus(
-        labels=[labels[row] for row in kept],
-        counts=counts[kept],
-        ids=numbers,
-        tokens=int(is_item.sum()),
-        kept_tokens=int(counts[kept].sum()),
-        sentences=int((numbers == SENTENCE_END).sum()),
-        digest=_core.digest([numbers.tobytes(), "\0".join(labels).encode("utf-8", "surrogatepass")]),
-        sources=names,
-    )
-    yield ReadStep(names[0], 0, None, corpus.tokens, time.perf_counter() - began)
-    return corpus, distinct, int(counts.max(initial=0))
+    items = Items(reader)
+    sizes = [os.path.getsize(path) for path in paths]
+    before = 0
+    for path, size in zip(paths, sizes, strict=True):
+        with _naming(path), open(path, "rb") as raw:
+            share = 0.0
+            if _kind(path) == ".parquet":
+                table = _parquet(path, raw, column)
+                kind = table.schema_arrow.field(column).type
+                if not is_list(kind):
+                    raise CorpusError(f"{path}: lists are expected as before; {column!r} holds {kind}")
+                rows = 0
+                for chunk in _chunks(table, column):
+                    for _ in items.column([chunk]):
+                        yield ReadStep(
+                            path, before + int(share * size), sum(sizes), reader.tokens(), time.perf_counter() - began
+                        )
+                    rows += len(chunk)
+                    share = rows / table.metadata.num_rows
+            else:
+                for _ in items.feed(_json_lists(path, raw, column)):
+                    at = before + raw.tell()
+                    yield ReadStep(path, at, sum(sizes), reader.tokens(), time.perf_counter() - began)
+        before += size
+    yield ReadStep(paths[-1], before, before, reader.tokens(), time.perf_counter() - began)
+    return items
 
 
-def _labels(rows: dict[Any, int]) -> list[str]:
-    """The label of each item; two items that look alike are an error."""
-    labels = [str(item) for item in rows]
-    if len(set(labels)) < len(labels):
-        seen: dict[str, Any] = {}
-        for item, label in zip(rows, labels, strict=True):
-            if label in seen:
-                raise ArgumentError(
-                    f"two different items have the same label {label!r}: {seen[label]!r} and {item!r};"
-                    " make them strings that differ"
-                )
-            seen[label] = item
-    return labels
+def _chunks(table: Any, column: str) -> Iterator[Any]:
+    for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=[column]):
+        yield batch.column(0)
+
+
+def _json_lists(path: str, raw: IO[bytes], column: str) -> Iterator[list[Any]]:
+    for number, value in _values(path, raw, column):
+        if not isinstance(value, list):
+            raise CorpusError(f"{_place(path, number)}: a list is expected as before; found {value!r:.60}")
+        yield value
+
+
+def _read_lists(reader: Any, lists: Iterable[Any], name: str) -> Generator[ReadStep, None, Items]:
+    """Feed the items of token lists to the reader."""
+    began = time.perf_counter()
+    items = Items(reader)
+    for _ in items.feed(lists):
+        yield ReadStep(name, 0, None, reader.tokens(), time.perf_counter() - began)
+    return items

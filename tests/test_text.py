@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,17 @@ from hypothesis import strategies as st
 
 from firth._check import ArgumentError, CorpusError
 from firth.steps import drain
-from firth.text import DROPPED, SENTENCE_END, Corpus, Reading, ReadStep, read_corpus, read_corpus_steps, renumbered
+from firth.text import (
+    DROPPED,
+    SENTENCE_END,
+    Corpus,
+    PhraseStep,
+    Reading,
+    ReadStep,
+    read_corpus,
+    read_corpus_steps,
+    renumbered,
+)
 
 TEXT = "The cat sat.\nThe dog sat down,\nthe cat ran\n\nA dog ran: the end\n"
 WORDS = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "cat", "ran"], ["a", "dog", "ran", "the", "end"]]
@@ -41,6 +52,27 @@ def plain(lists, min_count=1, max_vocab=None, vocabulary=()):
         kept = [rows[token] for token in tokens if token in rows]
         ids += [*kept, SENTENCE_END] if kept else []
     return labels, [counts[label] for label in labels], ids
+
+
+def joined(lists, min_count, threshold):
+    """The specification of a pass that joins phrases."""
+    words = Counter(token for tokens in lists for token in tokens)
+    pairs = Counter(pair for tokens in lists for pair in pairwise(tokens))
+    total = float(words.total())
+
+    def is_phrase(a, b):
+        return (pairs[a, b] - min_count) * total > threshold * words[a] * words[b]
+
+    after = []
+    for tokens in lists:
+        after.append([])
+        left = iter(zip(tokens, [*tokens[1:], None], strict=False))
+        for a, b in left:
+            phrase = b is not None and is_phrase(a, b)
+            after[-1].append(f"{a} {b}" if phrase else a)
+            if phrase:
+                next(left)
+    return after
 
 
 def parts(corpus: Corpus):
@@ -152,6 +184,44 @@ def test_known_words_come_first(tmp_path, lists, vocabulary, min_count, max_voca
                 drain(read_corpus_steps(source, reading, vocabulary=vocabulary))
         else:
             assert parts(drain(read_corpus_steps(source, reading, vocabulary=vocabulary))) == (labels, counts, ids)
+
+
+@given(
+    lists=st.lists(st.lists(st.sampled_from("aabcdé"), max_size=9), min_size=1, max_size=30),
+    passes=st.integers(1, 3),
+    threshold=st.sampled_from([0.1, 0.5, 1.0, 2.0]),
+    min_count=st.integers(1, 3),
+    spill=st.sampled_from([0, 1 << 30]),
+    threads=st.integers(1, 3),
+)
+def test_phrases_are_joined_as_in_the_plain_version(tmp_path, lists, passes, threshold, min_count, spill, threads):
+    (path := tmp_path / "a.txt").write_text("\n".join(" ".join(tokens) for tokens in lists))
+    options = dict(min_count=min_count, phrases=passes, phrase_threshold=threshold, threads=threads, spill_bytes=spill)
+    for number in reversed(range(passes)):
+        lists = joined(lists, min_count, threshold * 2**number)
+    expected = plain(lists, min_count)
+    for source in (path, [line.split() for line in path.read_text().split("\n")]):
+        if len(expected[0]) < 2:
+            with pytest.raises(CorpusError):
+                read_corpus(source, **options)
+        else:
+            corpus = read_corpus(source, **options)
+            assert parts(corpus) == expected
+            assert corpus.tokens == sum(map(len, lists))
+
+
+def test_a_dropped_word_keeps_its_neighbours_apart():
+    lists = [["new", "york"]] * 6 + [["new", "old", "york"]] + [[f"w{i}", "x"] for i in range(50)]
+    corpus = read_corpus(lists, min_count=2, phrases=1, phrase_threshold=3)
+    assert corpus.labels == ["x", "new york"]
+    corpus = read_corpus([*lists, *[["new", None, "york"]] * 3], min_count=2, phrases=1, phrase_threshold=3)
+    assert corpus.labels == ["x", "new york", "new", "york"]
+
+
+def test_phrases_come_in_steps():
+    steps = list(read_corpus_steps([["a", "b"], ["a", "b"]], Reading(min_count=1, phrases=2)))
+    stages = dict.fromkeys(step.stage for step in steps if isinstance(step, PhraseStep))
+    assert list(stages) == ["finding phrases, pass 1 of 2", "finding phrases, pass 2 of 2"]
 
 
 @given(
@@ -378,6 +448,8 @@ def test_sources_that_are_not_there(tmp_path):
         ([["a", "b"]], {"threads": -1}, "threads must be in 1..4096"),
         ([["a", "b"]], {"tokens": "bytes"}, "tokens must be one of words, whitespace"),
         ([["a", "b"]], {"sentences": "page"}, "sentences must be one of line, paragraph"),
+        ([["a", "b"]], {"phrases": -1}, "phrases must be in 0..20"),
+        ([["a", "b"]], {"phrase_threshold": 0}, "phrase_threshold must be above 0"),
         ([["a", "b"]], {"errors": "ignore"}, "errors must be one of strict, replace"),
     ],
 )

@@ -334,7 +334,7 @@ fn read(path: &str, threads: usize) -> Result<(Vec<u32>, Vec<u64>), String> {
     reader.open(std::path::Path::new(path)).map_err(said)?;
     while reader.read(16 << 20).map_err(said)?.is_some() {}
     reader.end_source().map_err(said)?;
-    let corpus = reader.finish(MIN_COUNT, usize::MAX, &[] as &[&str]).map_err(said)?;
+    let corpus = reader.settle().and_then(|read| read.finish(MIN_COUNT, usize::MAX, &[] as &[&str])).map_err(said)?;
     match corpus.ids {
         Ids::Memory(ids) => Ok((ids, corpus.counts)),
         Ids::File { .. } => Err(format!("{path}: too large for memory")),

@@ -12,17 +12,20 @@ pub mod word2vec;
 #[cfg(feature = "python")]
 mod door {
     use crate::simd::Level;
+    use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
     use crate::text::store::{Ids, Renumber};
     use crate::text::tokens::{Rules, Sentences, Tokens};
+    use crate::text::vocabulary;
     use crate::vectors;
     use crate::word2vec::{self, Method};
     use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
     use pyo3::buffer::PyBuffer;
-    use pyo3::exceptions::{PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
+    use pyo3::exceptions::{PyLookupError, PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
+    use pyo3::ffi;
     use pyo3::prelude::*;
     use pyo3::pybacked::PyBackedStr;
-    use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+    use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
     use std::time::Duration;
@@ -129,15 +132,17 @@ mod door {
         }
     }
 
-    /// Reads text; firth/text.py checks the arguments and says what errors mean. A UnicodeError has the offset and the byte.
+    /// Reads text and lists; firth/text.py and firth/items.py check the arguments and say what errors mean. A UnicodeError
+    /// has the offset and the byte; a LookupError a label and the kinds of the two items that have it.
     #[pyclass]
     struct TextReader {
         reader: Option<reader::Reader>,
+        collected: Collected,
     }
 
     impl TextReader {
         fn reader(&mut self) -> PyResult<&mut reader::Reader> {
-            self.reader.as_mut().ok_or_else(|| PyRuntimeError::new_err("the reader has finished"))
+            self.reader.as_mut().ok_or_else(finished)
         }
     }
 
@@ -148,7 +153,66 @@ mod door {
                 Some(code) => PyOSError::new_err((code, error.to_string())),
                 None => PyOSError::new_err(error.to_string()),
             },
+            reader::Error::SameLabel(label, a, b) => PyLookupError::new_err((label, kind_name(a), kind_name(b))),
         }
+    }
+
+    fn kind_name(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Text => "text",
+            Kind::Integer => "integer",
+            Kind::Other => "other",
+            Kind::Missing => "missing",
+        }
+    }
+
+    /// The n-th item of a list or tuple, borrowed; null for another object.
+    ///
+    /// # Safety
+    /// The object is alive, and n is less than its size.
+    #[inline(always)]
+    unsafe fn item(sequence: *mut ffi::PyObject, is_list: bool, n: usize) -> *mut ffi::PyObject {
+        let n = n as ffi::Py_ssize_t;
+        unsafe { if is_list { ffi::PyList_GetItem(sequence, n) } else { ffi::PyTuple_GetItem(sequence, n) } }
+    }
+
+    /// Collect items from one on until there are `most`; where it stopped, which is at a foreign item if there are fewer.
+    fn collect_items(
+        sequence: &Bound<'_, PyAny>,
+        mut at: usize,
+        collected: &mut Collected,
+        most: usize,
+    ) -> PyResult<usize> {
+        let py = sequence.py();
+        let (is_list, size) = (sequence.is_exact_instance_of::<PyList>(), sequence.len()?);
+        // SAFETY: we hold the GIL and run no Python code, so the sequence keeps its size and its items alive; the types are
+        // compared exactly before what is theirs is called, and the bytes of a string live as long as it does.
+        unsafe {
+            while at < size && collected.starts.len() < most {
+                let item = item(sequence.as_ptr(), is_list, at);
+                if ffi::PyUnicode_CheckExact(item) != 0 {
+                    let mut length = 0;
+                    let bytes = ffi::PyUnicode_AsUTF8AndSize(item, &mut length);
+                    if bytes.is_null() {
+                        return Err(PyErr::fetch(py));
+                    }
+                    collected.push(std::slice::from_raw_parts(bytes.cast::<u8>(), length as usize));
+                } else if ffi::PyLong_CheckExact(item) != 0 {
+                    let mut overflow = 0;
+                    let value = ffi::PyLong_AsLongLongAndOverflow(item, &mut overflow);
+                    if overflow != 0 {
+                        break;
+                    }
+                    collected.push(&lists::integer(value));
+                } else if ffi::Py_IsNone(item) != 0 {
+                    collected.push(&lists::MISSING);
+                } else {
+                    break;
+                }
+                at += 1;
+            }
+        }
+        Ok(at)
     }
 
     #[pymethods]
@@ -168,7 +232,7 @@ mod door {
                 replace,
             };
             let reader = reader::Reader::new(Settings { rules, threads, block, spill });
-            Ok(Self { reader: Some(reader.map_err(PyRuntimeError::new_err)?) })
+            Ok(Self { reader: Some(reader.map_err(PyRuntimeError::new_err)?), collected: Collected::default() })
         }
 
         /// Begin a file; returns its size.
@@ -199,6 +263,124 @@ mod door {
             Ok(self.reader()?.tokens())
         }
 
+        /// Collect strings, integers of 64 bits and None from lists and tuples, beginning with an item of a row, until
+        /// there are `most`. Returns the row and the item where it stopped: at the end, at something else, or enough.
+        fn collect(
+            &mut self,
+            rows: &Bound<'_, PyList>,
+            row: usize,
+            item: usize,
+            most: usize,
+        ) -> PyResult<(usize, usize)> {
+            let (mut row, mut item) = (row, item);
+            while row < rows.len() && self.collected.starts.len() < most {
+                let sequence = rows.get_item(row)?;
+                if !(sequence.is_exact_instance_of::<PyList>() || sequence.is_exact_instance_of::<PyTuple>()) {
+                    break;
+                }
+                item = collect_items(&sequence, item, &mut self.collected, most)?;
+                if item < sequence.len()? {
+                    break;
+                }
+                self.collected.end_list();
+                (row, item) = (row + 1, 0);
+            }
+            Ok((row, item))
+        }
+
+        /// How many items are collected and not yet numbered.
+        fn collected(&self) -> usize {
+            self.collected.starts.len()
+        }
+
+        /// Number what was collected.
+        fn take(&mut self, py: Python<'_>) -> PyResult<()> {
+            let reader = self.reader.as_mut().ok_or_else(finished)?;
+            py.detach(|| reader.take(&mut self.collected)).map_err(text_error)
+        }
+
+        /// Number strings as Arrow has them: `bytes`, where each starts and the last one ends; which ones there are (all,
+        /// if `valid` is empty); and where the lists end among them.
+        fn strings(
+            &mut self,
+            py: Python<'_>,
+            bytes: PyReadonlyArray1<'_, u8>,
+            starts: PyReadonlyArray1<'_, i64>,
+            valid: PyReadonlyArray1<'_, bool>,
+            ends: PyReadonlyArray1<'_, i64>,
+        ) -> PyResult<()> {
+            let (bytes, starts) = (bytes.as_slice()?, starts.as_slice()?);
+            let rows = Rows { ends: ends.as_slice()?, valid: valid.as_slice()? };
+            let reader = self.reader()?;
+            py.detach(|| reader.strings(bytes, starts, rows)).map_err(text_error)
+        }
+
+        fn integers(
+            &mut self,
+            py: Python<'_>,
+            values: PyReadonlyArray1<'_, i64>,
+            valid: PyReadonlyArray1<'_, bool>,
+            ends: PyReadonlyArray1<'_, i64>,
+        ) -> PyResult<()> {
+            let values = values.as_slice()?;
+            let rows = Rows { ends: ends.as_slice()?, valid: valid.as_slice()? };
+            let reader = self.reader()?;
+            py.detach(|| reader.integers(values, rows)).map_err(text_error)
+        }
+
+        /// Number items given by their numbers among labels, which are as in `strings`; `kinds`: 0 text, 1 integer, 2 anything else.
+        #[allow(clippy::too_many_arguments)]
+        fn numbers(
+            &mut self,
+            py: Python<'_>,
+            numbers: PyReadonlyArray1<'_, u32>,
+            bytes: PyReadonlyArray1<'_, u8>,
+            starts: PyReadonlyArray1<'_, i64>,
+            kinds: &[u8],
+            valid: PyReadonlyArray1<'_, bool>,
+            ends: PyReadonlyArray1<'_, i64>,
+        ) -> PyResult<()> {
+            let numbers = numbers.as_slice()?;
+            let rows = Rows { ends: ends.as_slice()?, valid: valid.as_slice()? };
+            let kind = |&n: &u8| [Kind::Text, Kind::Integer, Kind::Other][usize::from(n)];
+            let (bytes, starts) = (bytes.as_slice()?, starts.as_slice()?);
+            let label = |at: usize| &bytes[starts[at] as usize..starts[at + 1] as usize];
+            let tokens: Vec<_> = kinds.iter().enumerate().map(|(at, n)| lists::token(kind(n), label(at))).collect();
+            let reader = self.reader()?;
+            py.detach(|| reader.numbers(numbers, &tokens, rows)).map_err(text_error)
+        }
+
+        /// All is read.
+        fn settle(&mut self, py: Python<'_>) -> PyResult<Numbered> {
+            let reader = self.reader.take().ok_or_else(finished)?;
+            Ok(Numbered { numbered: Some(py.detach(|| reader.settle()).map_err(text_error)?) })
+        }
+    }
+
+    fn finished() -> PyErr {
+        PyRuntimeError::new_err("the reader has finished")
+    }
+
+    /// A text that was read, before rare words are left out.
+    #[pyclass]
+    struct Numbered {
+        numbered: Option<vocabulary::Numbered>,
+    }
+
+    #[pymethods]
+    impl Numbered {
+        /// Begin a pass that joins phrases.
+        fn begin_phrases(&mut self, py: Python<'_>, min_count: u64, threshold: f64) -> PyResult<()> {
+            let numbered = self.numbered.as_mut().ok_or_else(finished)?;
+            py.detach(|| numbered.begin_phrases(min_count, threshold)).map_err(text_error)
+        }
+
+        /// Go on with it: steps done and to be done; None at its end.
+        fn step_phrases(&mut self, py: Python<'_>) -> PyResult<Option<(u64, u64)>> {
+            let numbered = self.numbered.as_mut().ok_or_else(finished)?;
+            Ok(py.detach(|| numbered.step_phrases()))
+        }
+
         /// The corpus as a dict; `ids` is an array, or (descriptor of an unlinked file, length).
         fn finish<'py>(
             &mut self,
@@ -207,9 +389,8 @@ mod door {
             max_vocab: usize,
             vocabulary: Vec<PyBackedStr>,
         ) -> PyResult<Bound<'py, PyDict>> {
-            self.reader()?;
-            let reader = self.reader.take().expect("checked above");
-            let corpus = py.detach(|| reader.finish(min_count, max_vocab, &vocabulary)).map_err(text_error)?;
+            let numbered = self.numbered.take().ok_or_else(finished)?;
+            let corpus = py.detach(|| numbered.finish(min_count, max_vocab, &vocabulary)).map_err(text_error)?;
             let dict = PyDict::new(py);
             dict.set_item("labels", corpus.labels)?;
             dict.set_item("counts", PyArray1::from_vec(py, corpus.counts))?;
@@ -328,6 +509,7 @@ mod door {
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<TextReader>()?;
+        module.add_class::<Numbered>()?;
         module.add_function(wrap_pyfunction!(renumber, module)?)?;
         module.add_function(wrap_pyfunction!(whole_lines, module)?)?;
         module.add_function(wrap_pyfunction!(trailing_numbers, module)?)?;

@@ -14,7 +14,7 @@ import numpy as np
 from firth._check import ArgumentError, ShapeError, TrainingError, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, Reading, ReadStep, available_threads, read_corpus_steps, renumbered
+from firth.text import Corpus, PhraseStep, Reading, ReadStep, available_threads, read_corpus_steps, renumbered
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
 DIM = 100  # where neither an option nor a space to go on from says otherwise
@@ -122,6 +122,8 @@ def word2vec(
     sentences: Literal["line", "paragraph"] = "line",
     errors: Literal["strict", "replace"] = "strict",
     column: str | None = None,
+    phrases: int = 0,
+    phrase_threshold: float = 100.0,
     keep_context: bool | None = None,
     start: Space | None = None,
 ) -> Space:
@@ -135,12 +137,13 @@ def word2vec(
     Parameters
     ----------
     source
-        A file, folder or glob, several of them, or token lists (any iterable of lists of hashable items).
+        A file, folder or glob, several of them; or sequences of items: any iterable of lists of hashable items, an
+        integer array with a sequence a row, or an Arrow, polars or pandas column of lists.
     dim
         Width of the vectors: 100, or that of `start`.
     window, negatives, sample, epochs, alpha, seed, threads
         As in `SkipGram`.
-    min_count, max_vocab, tokens, sentences, errors, column
+    min_count, max_vocab, tokens, sentences, errors, column, phrases, phrase_threshold
         As in `Reading`.
     keep_context
         Keep the output vectors, by which words are predicted from others, in a column `context` (n, dim): for
@@ -180,7 +183,7 @@ def word2vec(
     (6, (6, 8))
     """
     options = SkipGram(_width(start) if dim is None else dim, window, negatives, sample, epochs, alpha, seed, threads)
-    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column, phrases, phrase_threshold)
     return drain(word2vec_steps(source, options, reading, keep_context=keep_context, start=start))
 
 
@@ -201,12 +204,14 @@ def cbow(
     sentences: Literal["line", "paragraph"] = "line",
     errors: Literal["strict", "replace"] = "strict",
     column: str | None = None,
+    phrases: int = 0,
+    phrase_threshold: float = 100.0,
     keep_context: bool | None = None,
     start: Space | None = None,
 ) -> Space:
     """Learn as `word2vec` does, whose options and errors these are, by CBOW: the mean of the company predicts the word.
 
-    About 2 dim (pairs + 3 (1 + 16) positions) floating-point operations an epoch.
+    About 2 dim (pairs + 3 (1 + 4) positions) floating-point operations an epoch.
 
     Examples
     --------
@@ -216,7 +221,7 @@ def cbow(
     'cbow'
     """
     options = Cbow(_width(start) if dim is None else dim, window, negatives, sample, epochs, alpha, seed, threads)
-    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
+    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column, phrases, phrase_threshold)
     return drain(word2vec_steps(source, options, reading, keep_context=keep_context, start=start))
 
 
@@ -228,10 +233,10 @@ def word2vec_steps(
     keep_context: bool | None = None,
     start: Space | None = None,
     keep_on_interrupt: bool = False,
-) -> Generator[ReadStep | LearnStep, None, Space]:
+) -> Generator[ReadStep | PhraseStep | LearnStep, None, Space]:
     """Learn as `word2vec` or, given `Cbow` options, `cbow` does, step by step.
 
-    Yields a ReadStep or a LearnStep every fraction of a second.
+    Yields a ReadStep, a PhraseStep or a LearnStep every fraction of a second.
     With `keep_on_interrupt`, a KeyboardInterrupt during training (raised in it, or thrown into the generator) ends it
     and returns what was learned so far, its recipe saying so.
     """

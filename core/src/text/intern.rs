@@ -73,8 +73,13 @@ impl Interner {
     /// The number of a token that was seen `count` times elsewhere, perhaps never.
     pub fn add(&mut self, token: &[u8], count: u64) -> u32 {
         let id = self.number(token, false);
-        self.counts[id as usize] = self.counts[id as usize] - 1 + count; // `number` counted it once
+        self.more(id, count.wrapping_sub(1)); // `number` counted it once
         id
+    }
+
+    /// Count a token so many times more; or fewer, as wrapping addition has it.
+    pub fn more(&mut self, id: u32, count: u64) {
+        self.counts[id as usize] = self.counts[id as usize].wrapping_add(count);
     }
 
     #[cold]

@@ -1,8 +1,9 @@
 //! Reading text in one pass: every token gets a provisional number at once, and its row of the vocabulary at the end,
-//! when the counts are known.
+//! when the counts are known (vocabulary.rs).
 
 use super::intern::Interner;
-use super::store::{DROPPED, Ids, SENTENCE_END, Store};
+use super::lists::Kind;
+use super::store::{SENTENCE_END, Store};
 use super::tokens::{NotUtf8, Rules, Sink, last_cut, tokenise};
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -26,6 +27,8 @@ pub struct Settings {
 pub enum Error {
     NotUtf8(NotUtf8),
     Io(io::Error),
+    /// Two items of different kinds have this label.
+    SameLabel(String, Kind, Kind),
 }
 
 impl From<io::Error> for Error {
@@ -34,33 +37,22 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Reads sources one after the other; `finish` turns them into a corpus.
+/// Reads sources one after the other: text, or the items of lists (lists.rs).
 pub struct Reader {
-    settings: Settings,
-    pool: rayon::ThreadPool,
+    pub(super) settings: Settings,
+    pub(super) pool: rayon::ThreadPool,
     /// One for each thread; a block is numbered by the one that its thread holds.
-    interners: Vec<Mutex<Interner>>,
-    store: Store,
-    tokens: u64,
-    digest: Xxh3,
+    pub(super) interners: Vec<Mutex<Interner>>,
+    pub(super) store: Store,
+    pub(super) tokens: u64,
+    pub(super) digest: Xxh3,
+    /// Whether tokens are those of lists.rs, with the marks of their kinds.
+    pub(super) marked: bool,
     // The source being read:
     file: Option<(Mmap, usize)>,
     offset: u64,
     mid_line: bool,
     carry: Vec<u8>,
-}
-
-/// What reading found.
-pub struct Corpus {
-    pub labels: Vec<String>,
-    pub counts: Vec<u64>,
-    pub ids: Ids,
-    pub tokens: u64,
-    pub kept_tokens: u64,
-    pub sentences: u64,
-    pub distinct: usize,
-    pub highest: u64,
-    pub digest: u128,
 }
 
 impl Reader {
@@ -73,6 +65,7 @@ impl Reader {
             store: Store::new(settings.spill),
             tokens: 0,
             digest: Xxh3::new(),
+            marked: false,
             file: None,
             offset: 0,
             mid_line: false,
@@ -197,51 +190,6 @@ impl Reader {
         }
         Ok(())
     }
-
-    /// Settle the vocabulary and turn provisional numbers into its rows. First come the words of `vocabulary`, in its
-    /// order, however rare; then the others, the most frequent first, unless rarer than `min_count`, until there are
-    /// `max_vocab`. The rest is dropped, and sentences that are then empty with it.
-    pub fn finish(self, min_count: u64, max_vocab: usize, vocabulary: &[impl AsRef<str>]) -> Result<Corpus, Error> {
-        let Reader { pool, interners, store, tokens, digest, .. } = self;
-        let interners: Vec<Interner> = interners.into_iter().map(|lock| lock.into_inner().expect("unlocked")).collect();
-
-        // One vocabulary from those of the threads, the most frequent word first, equals in order of their bytes.
-        let mut interners = interners.into_iter();
-        let mut all = interners.next().expect("at least one thread");
-        let mut tables: Vec<Vec<u32>> = vec![(0..all.size() as u32).collect()];
-        tables.extend(interners.map(|one| (0..one.size()).map(|id| all.add(one.token(id), one.count(id))).collect()));
-        let (distinct, highest) = (all.size(), (0..all.size()).map(|id| all.count(id)).max().unwrap_or(0));
-        let mut words: Vec<u32> = vocabulary.iter().map(|word| all.add(word.as_ref().as_bytes(), 0)).collect();
-        let mut rows = vec![DROPPED; all.size()];
-        for (row, &id) in words.iter().enumerate() {
-            rows[id as usize] = row as u32;
-        }
-        let new = |&id: &u32| all.count(id as usize) >= min_count && rows[id as usize] == DROPPED;
-        let mut others: Vec<u32> = (0..distinct as u32).filter(new).collect();
-        let key = |id: u32| (std::cmp::Reverse(all.count(id as usize)), all.token(id as usize));
-        pool.install(|| others.par_sort_unstable_by(|&a, &b| key(a).cmp(&key(b))));
-        others.truncate(max_vocab.saturating_sub(words.len()));
-        for (row, &id) in (words.len()..).zip(&others) {
-            rows[id as usize] = row as u32;
-        }
-        words.append(&mut others);
-        for id in tables.iter_mut().flatten() {
-            *id = rows[*id as usize];
-        }
-
-        let (ids, sentences) = store.rewrite(&pool, &tables)?;
-        Ok(Corpus {
-            kept_tokens: words.iter().map(|&id| all.count(id as usize)).sum(),
-            labels: words.iter().map(|&id| String::from_utf8_lossy(all.token(id as usize)).into_owned()).collect(),
-            counts: words.iter().map(|&id| all.count(id as usize)).collect(),
-            ids,
-            tokens,
-            sentences,
-            distinct,
-            highest,
-            digest: digest.digest128(),
-        })
-    }
 }
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -297,7 +245,7 @@ mod tests {
             reader.feed(piece).unwrap();
         }
         reader.end_source().unwrap();
-        let corpus = reader.finish(min_count, usize::MAX, &[""; 0]).unwrap();
+        let corpus = reader.settle().unwrap().finish(min_count, usize::MAX, &[""; 0]).unwrap();
         (corpus.labels, corpus.counts, in_memory(corpus.ids), corpus.sentences)
     }
 

@@ -98,31 +98,83 @@ impl Store {
                 Ok((Ids::Memory(ids), joined.sentences))
             }
             Kept::File(file) => {
-                // SAFETY: the file has no name, so no one else can change it.
-                let mut map = unsafe { MmapMut::map_mut(&file)? };
-                // SAFETY: a map begins at a page, and every bit pattern is a u32.
-                let ids = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast::<u32>(), self.bytes / 4) };
-                let (mut rest, mut parts) = (&mut *ids, Vec::with_capacity(self.blocks.len()));
-                for block in &self.blocks {
-                    let (part, tail) = rest.split_at_mut(block.length);
-                    parts.push((part, &tables[block.table]));
-                    rest = tail;
-                }
-                let lengths: Vec<usize> =
-                    pool.install(|| parts.into_par_iter().map(|(part, table)| remap(part, table)).collect());
-                let mut from = 0;
-                for (block, length) in self.blocks.iter().zip(lengths) {
-                    let to = joined.length;
-                    let part = joined.add(&ids[from..from + length]).len();
-                    ids.copy_within(from + length - part..from + length, to);
-                    from += block.length;
-                }
-                let length = joined.length;
-                map.flush()?;
-                file.set_len(length as u64 * 4)?;
-                Ok((Ids::File { file, length }, joined.sentences))
+                let pieces: Vec<_> = self.blocks.iter().map(|block| (block.length, &*tables[block.table])).collect();
+                Whole::new(Ids::File { file, length: self.bytes / 4 })?.compact(&pieces, pool)
             }
         }
+    }
+}
+
+/// Ids one after the other, to be changed in place.
+pub enum Whole {
+    Memory(Vec<u32>),
+    File { file: File, map: MmapMut, length: usize },
+}
+
+impl Whole {
+    pub fn new(ids: Ids) -> io::Result<Whole> {
+        match ids {
+            Ids::Memory(ids) => Ok(Whole::Memory(ids)),
+            Ids::File { length: 0, .. } => Ok(Whole::Memory(Vec::new())),
+            Ids::File { file, length } => {
+                // SAFETY: the file has no name, so no one else can change it.
+                let map = unsafe { MmapMut::map_mut(&file)? };
+                Ok(Whole::File { file, map, length })
+            }
+        }
+    }
+
+    pub fn ids(&mut self) -> &mut [u32] {
+        match self {
+            Whole::Memory(ids) => ids,
+            Whole::File { map, length, .. } => {
+                // SAFETY: a map begins at a page, it is that long, and every bit pattern is a u32.
+                unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast::<u32>(), *length) }
+            }
+        }
+    }
+
+    pub fn truncate(&mut self, to: usize) {
+        match self {
+            Whole::Memory(ids) => ids.truncate(to),
+            Whole::File { length, .. } => *length = to,
+        }
+    }
+
+    /// All ids through a table, and how many sentences they make.
+    pub fn rewrite(mut self, pool: &rayon::ThreadPool, table: &[u32]) -> io::Result<(Ids, u64)> {
+        let pieces: Vec<_> = self.ids().chunks(PIECE).map(|piece| (piece.len(), table)).collect();
+        self.compact(&pieces, pool)
+    }
+
+    /// Pieces of so many ids through their tables.
+    fn compact(mut self, pieces: &[(usize, &[u32])], pool: &rayon::ThreadPool) -> io::Result<(Ids, u64)> {
+        let ids = self.ids();
+        let (mut rest, mut parts) = (&mut *ids, Vec::with_capacity(pieces.len()));
+        for &(length, table) in pieces {
+            let (part, tail) = rest.split_at_mut(length);
+            parts.push((part, table));
+            rest = tail;
+        }
+        let lengths: Vec<usize> =
+            pool.install(|| parts.into_par_iter().map(|(part, table)| remap(part, table)).collect());
+        let (mut joined, mut from) = (Joined::default(), 0);
+        for ((block, _), length) in pieces.iter().zip(lengths) {
+            let to = joined.length;
+            let part = joined.add(&ids[from..from + length]).len();
+            ids.copy_within(from + length - part..from + length, to);
+            from += block;
+        }
+        self.truncate(joined.length);
+        let ids = match self {
+            Whole::Memory(ids) => Ids::Memory(ids),
+            Whole::File { file, map, length } => {
+                map.flush()?;
+                file.set_len(length as u64 * 4)?;
+                Ids::File { file, length }
+            }
+        };
+        Ok((ids, joined.sentences))
     }
 }
 
