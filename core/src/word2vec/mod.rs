@@ -36,7 +36,7 @@ const LAST_RATE: f64 = 0.1;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
 /// Of so many of the most frequent words each thread has rows of its own.
-const HOT: usize = 512;
+const HOT: usize = 256;
 /// What one occurrence of a word wears off of the way to where its rows are drawn, at a rate of 1 (see `merge`). Chosen so
 /// that quality is kept (bench/LOG.md).
 const WEAR: f32 = 6.0;
