@@ -147,9 +147,11 @@ def version(program: str, folder: Path, task: Task) -> str:
     if program in SOURCES:
         git = ["git", "-C", str(folder / "peers" / SOURCES[program]), "log", "-1", "--format=%h"]
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    method = "glove" if task.method == "glove" else "word2vec"
-    places = [f"core/src/{method}/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/random.rs"]
-    sources = sorted(path for place in places for path in HERE.parent.glob(place))
+    places = (
+        ["glove/*"] if task.method == "glove" else [f"word2vec/{name}.rs" for name in ("mod", "products", task.method)]
+    )
+    places += ["simd/*", "matrix.rs", "random.rs"]
+    sources = sorted(path for place in places for path in (HERE.parent / "core" / "src").glob(place))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
 
 
