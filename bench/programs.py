@@ -126,11 +126,13 @@ SUFFIXES = {
 
 
 def firth_steps(task: Task, text: str, seed: int) -> Iterator[Any]:
-    from firth.learn import glove, word2vec
+    from firth.learn import word2vec
     from firth.text import Reading
 
     reading = Reading(tokens="whitespace")
     if task.method == "glove":
+        from firth.learn import glove
+
         options = glove.GloVe(dim=task.dim, window=15, x_max=100, epochs=task.epochs, seed=seed, threads=THREADS)
         return glove.glove_steps(text, options, reading)
     options = word2vec.SkipGram if task.method == "skipgram" else word2vec.Cbow
