@@ -10,10 +10,12 @@ __version__ = "0.1.0"
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
     "FirthError": "firth._check",
+    "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
     "Map": "firth.maps",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "glove": "firth.learn.glove",
     "judge": "firth.judging",
     "map_space": "firth.maps",
     "neighbors": "firth.search",
@@ -24,10 +26,12 @@ _HOME = {
 
 __all__ = [
     "FirthError",
+    "GloVe",
     "Hits",
     "Map",
     "SkipGram",
     "Space",
+    "glove",
     "judge",
     "map_space",
     "neighbors",
@@ -39,6 +43,7 @@ __all__ = [
 if TYPE_CHECKING:
     from firth._check import FirthError
     from firth.judging import judge
+    from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import SkipGram, word2vec
     from firth.maps import Map, map_space
     from firth.search import neighbors, top_k

@@ -1,0 +1,504 @@
+//! Training: AdaGrad on the weighted squared error of the logarithms.
+//!
+//! loss = sum over pairs of f(x) (w . c + b + b' - ln x)^2 / 2, f(x) = min(1, (x / x_max)^alpha), with every meeting seen from
+//! both sides: the word's vector w against the neighbour's context vector c, and the other way round.
+//!
+//! A pair needs 14 d operations and, the plain way, 4 rows of d floats from memory and back: vectors and squared gradients
+//! of both words. So pairs are taken in cells, some rows by one block of columns: the columns stay in the second-level cache, a row
+//! is read once for its run of pairs, and what a row needs lies in one place, [vector, bias, 1 | squared gradients]. (The
+//! neighbour's has 1 and bias the other way round, so that the dot product adds both biases.)
+//!
+//! Cells come in a fresh random order each epoch. Threads take them in this order, except that a cell waits for the unfinished
+//! ones before it with which it shares rows or columns; therefore any number of threads gives the same bytes.
+
+// The loops of a kernel walk several arrays with one index, and pass pointers and strides.
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments)]
+
+use super::nonzeros::{Nonzeros, Run};
+use crate::matrix::Matrix;
+use crate::random::Rng;
+use crate::simd::{LANES, Level, Portable, Simd};
+use std::sync::{Condvar, Mutex};
+use std::time::Instant;
+
+/// Stanford's code: an element of a gradient is cut to this, before the rate.
+const CLIP: f32 = 100.0;
+/// Below this |f diff|, elements are not looked at for it: they would have to exceed CLIP / UNCLIPPED.
+const UNCLIPPED: f32 = 10.0;
+/// Pairs of a row whose errors are taken together, before the row moves.
+const BATCH: usize = 4;
+/// Pairs whose weights are computed at a time.
+const PIECE: usize = 512;
+/// Vectors of LANES floats that a group of columns holds in registers.
+const GROUP: usize = 8;
+/// Cells that are looked at for one that need not wait.
+const LOOK_AHEAD: usize = 64;
+
+#[derive(Clone)]
+pub struct Options {
+    pub dim: usize,
+    pub x_max: f32,
+    pub alpha: f32,
+    pub rate: f32,
+    pub epochs: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+/// What a stretch of training did.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Done {
+    /// Pairs of a word and a neighbour, each way.
+    pub pairs: u64,
+    /// Sum of the loss over them.
+    pub loss: f64,
+}
+
+/// A cell seen from one side.
+#[derive(Clone, Copy)]
+struct Job {
+    strip: u32,
+    cell: u32,
+    /// Rows are contexts and columns words, instead of the other way round.
+    mirrored: bool,
+    /// Blocks of word and context vectors that it changes.
+    words: u32,
+    contexts: u32,
+}
+
+/// A model in training.
+pub struct GloVe {
+    options: Options,
+    nonzeros: Nonzeros,
+    level: Level,
+    /// Rows of twice `stride` floats: [vector .. bias, 1 | their squared gradients].
+    words: Matrix,
+    /// [vector .. 1, bias | their squared gradients].
+    contexts: Matrix,
+    stride: usize,
+    epoch: usize,
+    queue: Mutex<Queue>,
+    freed: Condvar,
+}
+
+/// The jobs of an epoch.
+struct Queue {
+    jobs: Vec<Job>,
+    started: Vec<bool>,
+    finished: Vec<bool>,
+    /// All before it are finished.
+    head: usize,
+    /// For each block of words, then of contexts: the look that found it in use.
+    in_use: Vec<u64>,
+    look: u64,
+}
+
+enum Taken {
+    Job(usize),
+    Wait,
+    Nothing,
+}
+
+impl Queue {
+    /// The first job that shares no block with an unfinished one before it.
+    fn take(&mut self) -> Taken {
+        self.look += 1;
+        let blocks = self.in_use.len() / 2;
+        let mut left = false;
+        for number in (self.head..self.jobs.len()).filter(|&number| !self.finished[number]).take(LOOK_AHEAD) {
+            let job = self.jobs[number];
+            let (words, contexts) = (job.words as usize, blocks + job.contexts as usize);
+            let free = self.in_use[words] != self.look && self.in_use[contexts] != self.look;
+            if free && !self.started[number] {
+                self.started[number] = true;
+                return Taken::Job(number);
+            }
+            left |= !self.started[number];
+            (self.in_use[words], self.in_use[contexts]) = (self.look, self.look);
+        }
+        if left { Taken::Wait } else { Taken::Nothing }
+    }
+
+    fn finish(&mut self, number: usize) {
+        self.finished[number] = true;
+        while self.finished.get(self.head) == Some(&true) {
+            self.head += 1;
+        }
+    }
+}
+
+impl GloVe {
+    pub fn new(nonzeros: Nonzeros, options: Options, level: Level) -> std::io::Result<GloVe> {
+        let (rows, dim) = (nonzeros.blocks.words(), options.dim);
+        let stride = (dim + 2).next_multiple_of(LANES);
+        let mut jobs = Vec::new();
+        for (s, strip) in nonzeros.strips.iter().enumerate() {
+            for (c, cell) in strip.cells.iter().enumerate() {
+                let (strip_block, cell_block) = (strip.block as u32, cell.columns);
+                let (strip, cell) = (s as u32, c as u32);
+                jobs.push(Job { strip, cell, mirrored: false, words: strip_block, contexts: cell_block });
+                jobs.push(Job { strip, cell, mirrored: true, words: cell_block, contexts: strip_block });
+            }
+        }
+        let matrix = |side: u64, bias: usize, one: usize| {
+            let mut matrix = Matrix::zeros(rows, 2 * stride)?;
+            for row in 0..rows {
+                let mut rng = Rng::new(options.seed ^ side, row as u64);
+                let (values, squares) = matrix.write(row).split_at_mut(stride);
+                for x in values[..dim].iter_mut().chain([&mut 0.0]) {
+                    *x = (rng.unit() - 0.5) / dim as f32;
+                }
+                values[bias] = (rng.unit() - 0.5) / dim as f32;
+                values[one] = 1.0;
+                squares.fill(1.0);
+            }
+            Ok::<_, std::io::Error>(matrix)
+        };
+        let words = matrix(0x5EED, stride - 2, stride - 1)?;
+        let contexts = matrix(0xC0DE, stride - 1, stride - 2)?;
+        let queue = Queue {
+            started: Vec::new(),
+            finished: Vec::new(),
+            head: 0,
+            in_use: vec![0; 2 * nonzeros.blocks.count()],
+            look: 0,
+            jobs,
+        };
+        let mut model = GloVe {
+            options,
+            nonzeros,
+            level,
+            words,
+            contexts,
+            stride,
+            epoch: 0,
+            queue: Mutex::new(queue),
+            freed: Condvar::new(),
+        };
+        model.begin_epoch();
+        Ok(model)
+    }
+
+    /// Pairs of an epoch, each way; those of a word with itself once.
+    pub fn pairs(&self) -> u64 {
+        let mirrored = |job: &&Job| job.mirrored && job.words == job.contexts;
+        let queue = self.queue.lock().expect("no thread panicked");
+        let twice = 2 * self.nonzeros.pairs() as u64;
+        let selves: usize = queue
+            .jobs
+            .iter()
+            .filter(mirrored)
+            .map(|job| selves(self.nonzeros.cell(job.strip as usize, job.cell as usize)))
+            .sum();
+        twice - selves as u64
+    }
+
+    /// Epochs that are done.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// Copy the sum of a word's two vectors.
+    pub fn copy_row(&self, row: usize, out: &mut [f32]) {
+        let both = self.words.read(row).iter().zip(self.contexts.read(row));
+        out.iter_mut().zip(both).for_each(|(out, (word, context))| *out = word + context);
+    }
+
+    /// A fresh order of the jobs.
+    fn begin_epoch(&mut self) {
+        let mut rng = Rng::new(self.options.seed, self.epoch as u64);
+        let queue = self.queue.get_mut().expect("no thread panicked");
+        let count = queue.jobs.len();
+        for i in (1..count).rev() {
+            queue.jobs.swap(i, rng.below(i as u32 + 1) as usize);
+        }
+        queue.started = vec![false; count];
+        queue.finished = vec![false; count];
+        queue.head = 0;
+    }
+
+    /// Train until the deadline or the last epoch's end, with every thread on at least one cell. When that is does not
+    /// change the result, nor does the number of threads.
+    pub fn run(&mut self, deadline: Instant) -> Done {
+        let mut all = Done::default();
+        while self.epoch < self.options.epochs {
+            let done = self.run_epoch(deadline);
+            all.pairs += done.pairs;
+            all.loss += done.loss;
+            let queue = self.queue.get_mut().expect("no thread panicked");
+            if queue.head == queue.jobs.len() {
+                self.epoch += 1;
+                self.begin_epoch();
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Train until the deadline or the epoch's end.
+    fn run_epoch(&self, deadline: Instant) -> Done {
+        let work = || {
+            let mut done = Done::default();
+            let mut queue = self.queue.lock().expect("no thread panicked");
+            loop {
+                let number = match queue.take() {
+                    Taken::Job(number) => number,
+                    Taken::Wait => {
+                        queue = self.freed.wait(queue).expect("no thread panicked");
+                        continue;
+                    }
+                    Taken::Nothing => return done,
+                };
+                let job = queue.jobs[number];
+                drop(queue);
+                // SAFETY: `level` is one that the processor has.
+                unsafe {
+                    match self.level {
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx512 => job_avx512(self, job, &mut done),
+                        #[cfg(target_arch = "x86_64")]
+                        Level::Avx2 => job_avx2(self, job, &mut done),
+                        _ => train_job::<Portable>(self, job, &mut done),
+                    }
+                }
+                queue = self.queue.lock().expect("no thread panicked");
+                queue.finish(number);
+                self.freed.notify_all();
+                if Instant::now() >= deadline {
+                    return done;
+                }
+            }
+        };
+        if self.options.threads == 1 {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..self.options.threads).map(|_| scope.spawn(work)).collect();
+            let mut all = Done::default();
+            for handle in handles {
+                let done = handle.join().expect("a training thread panicked");
+                all.pairs += done.pairs;
+                all.loss += done.loss;
+            }
+            all
+        })
+    }
+}
+
+/// Pairs of a word with itself, in a cell whose rows and columns are the same block: the last of their runs.
+fn selves((runs, columns, _): (&[Run], &[u16], &[f32])) -> usize {
+    let mut end = 0;
+    let own = runs.iter().filter(|run| {
+        end += run.length as usize;
+        columns[end - 1] == run.row
+    });
+    own.count()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi2")]
+fn job_avx512(model: &GloVe, job: Job, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_job::<crate::simd::Avx512>(model, job, done) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+fn job_avx2(model: &GloVe, job: Job, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_job::<crate::simd::Avx2>(model, job, done) }
+}
+
+/// What the kernel knows of a job.
+struct Kernel {
+    stride: usize,
+    rate: f32,
+    /// Rates of the last LANES columns, where the biases are (Stanford's code gives them rate 1) and the ones (0).
+    row_rates: [f32; LANES],
+    column_rates: [f32; LANES],
+    loss: f32,
+}
+
+/// Train on one cell.
+#[inline(always)]
+unsafe fn train_job<S: Simd>(model: &GloVe, job: Job, done: &mut Done) {
+    let options = &model.options;
+    let strip = &model.nonzeros.strips[job.strip as usize];
+    let (runs, columns, logs) = model.nonzeros.cell(job.strip as usize, job.cell as usize);
+    let column_block = strip.cells[job.cell as usize].columns as usize;
+    let row_start = model.nonzeros.blocks.rows(strip.block).start;
+    let column_start = model.nonzeros.blocks.rows(column_block).start;
+    let (rows, others) = if job.mirrored { (&model.contexts, &model.words) } else { (&model.words, &model.contexts) };
+    let (mut row_rates, mut column_rates) = ([options.rate; LANES], [options.rate; LANES]);
+    row_rates[LANES - 2..].copy_from_slice(if job.mirrored { &[0.0, 1.0] } else { &[1.0, 0.0] });
+    column_rates[LANES - 2..].copy_from_slice(if job.mirrored { &[1.0, 0.0] } else { &[0.0, 1.0] });
+    let mut kernel = Kernel { stride: model.stride, rate: options.rate, row_rates, column_rates, loss: 0.0 };
+
+    // f(x) = 2^(power (ln x - ln x_max)), at most 1
+    let power = options.alpha * std::f32::consts::LOG2_E;
+    let mut weights = [0f32; PIECE];
+    let mut ready = 0; // weights up to this pair are computed
+    let skip_selves = job.mirrored && strip.block == column_block;
+    let mut at = 0;
+    for run in runs {
+        let row = rows.row(row_start + run.row as usize);
+        let end = at + run.length as usize;
+        let last = end - usize::from(skip_selves && columns[end - 1] == run.row);
+        done.pairs += (last - at) as u64;
+        while at < last {
+            if at >= ready {
+                ready = at - at % PIECE + PIECE;
+                unsafe {
+                    weigh::<S>(&logs[ready - PIECE..logs.len().min(ready)], power, options.x_max.ln(), &mut weights)
+                };
+            }
+            let to = last.min(ready);
+            while at < to {
+                // SAFETY: rows and columns are those of the blocks; no other thread has them.
+                unsafe {
+                    let column = |i: usize| others.row(column_start + *columns.get_unchecked(at + i) as usize);
+                    let (logs, weights) = (logs.as_ptr().add(at), weights.as_ptr().add(at % PIECE));
+                    if to - at >= BATCH {
+                        batch::<S, BATCH>(&mut kernel, row, std::array::from_fn(column), logs, weights);
+                        at += BATCH;
+                    } else {
+                        batch::<S, 1>(&mut kernel, row, [column(0)], logs, weights);
+                        at += 1;
+                    }
+                }
+            }
+        }
+        at = end;
+    }
+    done.loss += f64::from(kernel.loss);
+}
+
+/// Weights of pairs, from their logarithms.
+#[inline(always)]
+unsafe fn weigh<S: Simd>(logs: &[f32], power: f32, log_max: f32, weights: &mut [f32; PIECE]) {
+    weights[..logs.len()].copy_from_slice(logs);
+    for w in weights[..logs.len().next_multiple_of(LANES)].chunks_exact_mut(LANES) {
+        // SAFETY: LANES floats each.
+        unsafe {
+            let above = S::sub(S::load(w.as_ptr()), S::splat(log_max));
+            S::store(w.as_mut_ptr(), S::exp2(S::clamp(S::mul(S::splat(power), above), f32::MIN, 0.0)));
+        }
+    }
+}
+
+/// Train a row on B columns. The errors are those before any of them moves the row; the moves are made one after the other.
+#[inline(always)]
+unsafe fn batch<S: Simd, const B: usize>(
+    kernel: &mut Kernel,
+    row: *mut f32,
+    columns: [*mut f32; B],
+    logs: *const f32,
+    weights: *const f32,
+) {
+    unsafe {
+        let mut sums = [S::zero(); B];
+        for k in (0..kernel.stride).step_by(LANES) {
+            let x = S::load(row.add(k));
+            for b in 0..B {
+                sums[b] = S::fma(x, S::load(columns[b].add(k)), sums[b]);
+            }
+        }
+        let mut pulls = [0f32; B]; // -f(x) diff
+        let mut largest = 0f32;
+        for b in 0..B {
+            let diff = S::sum(sums[b]) - *logs.add(b);
+            let pull = -*weights.add(b) * diff;
+            pulls[b] = pull;
+            kernel.loss -= 0.5 * pull * diff;
+            largest = if pull.abs() <= largest { largest } else { pull.abs() };
+        }
+        if largest <= UNCLIPPED {
+            updates::<S, B, false>(kernel, row, columns, pulls);
+        } else {
+            updates::<S, B, true>(kernel, row, columns, pulls);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn updates<S: Simd, const B: usize, const CLIPPED: bool>(
+    kernel: &Kernel,
+    row: *mut f32,
+    columns: [*mut f32; B],
+    pulls: [f32; B],
+) {
+    let (vectors, mut at) = (kernel.stride / LANES, 0);
+    let groups = vectors.div_ceil(GROUP);
+    for group in 0..groups {
+        let size = (vectors * (group + 1)) / groups - (vectors * group) / groups;
+        // SAFETY: within the rows.
+        unsafe {
+            match size {
+                1 => update_group::<S, B, CLIPPED, 1>(kernel, row, columns, pulls, at),
+                2 => update_group::<S, B, CLIPPED, 2>(kernel, row, columns, pulls, at),
+                3 => update_group::<S, B, CLIPPED, 3>(kernel, row, columns, pulls, at),
+                4 => update_group::<S, B, CLIPPED, 4>(kernel, row, columns, pulls, at),
+                5 => update_group::<S, B, CLIPPED, 5>(kernel, row, columns, pulls, at),
+                6 => update_group::<S, B, CLIPPED, 6>(kernel, row, columns, pulls, at),
+                7 => update_group::<S, B, CLIPPED, 7>(kernel, row, columns, pulls, at),
+                _ => update_group::<S, B, CLIPPED, 8>(kernel, row, columns, pulls, at),
+            }
+        }
+        at += size * LANES;
+    }
+}
+
+/// AdaGrad on C vectors of columns: each side moves by rate * gradient / sqrt(sum of their squares so far).
+#[inline(always)]
+unsafe fn update_group<S: Simd, const B: usize, const CLIPPED: bool, const C: usize>(
+    kernel: &Kernel,
+    row: *mut f32,
+    columns: [*mut f32; B],
+    pulls: [f32; B],
+    at: usize,
+) {
+    unsafe {
+        let (row, stride) = (row.add(at), kernel.stride);
+        let (mut x, mut g) = ([S::zero(); C], [S::zero(); C]);
+        for k in 0..C {
+            x[k] = S::load(row.add(k * LANES));
+            g[k] = S::load(row.add(stride + k * LANES));
+        }
+        let ends = at + C * LANES == stride;
+        for b in 0..B {
+            let column = columns[b].add(at);
+            let pull = S::splat(pulls[b]);
+            let step = S::splat(pulls[b] * kernel.rate);
+            for k in 0..C {
+                let y = S::load(column.add(k * LANES));
+                let h = S::load(column.add(stride + k * LANES));
+                let (mut dx, mut dy);
+                if CLIPPED || (ends && k == C - 1) {
+                    dx = S::mul(pull, y);
+                    dy = S::mul(pull, x[k]);
+                    if CLIPPED {
+                        (dx, dy) = (S::clamp(dx, -CLIP, CLIP), S::clamp(dy, -CLIP, CLIP));
+                    }
+                    if ends && k == C - 1 {
+                        dx = S::mul(dx, S::load(kernel.row_rates.as_ptr()));
+                        dy = S::mul(dy, S::load(kernel.column_rates.as_ptr()));
+                    } else {
+                        (dx, dy) = (S::mul(dx, S::splat(kernel.rate)), S::mul(dy, S::splat(kernel.rate)));
+                    }
+                } else {
+                    (dx, dy) = (S::mul(step, y), S::mul(step, x[k]));
+                }
+                x[k] = S::fma(dx, S::rsqrt(g[k]), x[k]);
+                g[k] = S::fma(dx, dx, g[k]);
+                S::store(column.add(k * LANES), S::fma(dy, S::rsqrt(h), y));
+                S::store(column.add(stride + k * LANES), S::fma(dy, dy, h));
+            }
+        }
+        for k in 0..C {
+            S::store(row.add(k * LANES), x[k]);
+            S::store(row.add(stride + k * LANES), g[k]);
+        }
+    }
+}
