@@ -26,7 +26,7 @@ const CLIP: f32 = 100.0;
 /// Below this |f diff|, elements are not looked at for it: they would have to exceed CLIP / UNCLIPPED.
 const UNCLIPPED: f32 = 10.0;
 /// Pairs of a row whose errors are taken together, before the row moves.
-const BATCH: usize = 4;
+const BATCH: usize = 1;
 /// Pairs whose weights are computed at a time.
 const PIECE: usize = 512;
 /// Vectors of LANES floats that a group of columns holds in registers.
@@ -499,6 +499,202 @@ unsafe fn update_group<S: Simd, const B: usize, const CLIPPED: bool, const C: us
         for k in 0..C {
             S::store(row.add(k * LANES), x[k]);
             S::store(row.add(stride + k * LANES), g[k]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::Counter;
+    use super::*;
+    use crate::skipgram::SENTENCE_END;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    fn options(dim: usize) -> Options {
+        Options { dim, x_max: 10.0, alpha: 0.75, rate: 0.05, epochs: 2, seed: 11, threads: 1 }
+    }
+
+    /// What meets in sentences of a small language.
+    fn nonzeros(words: u32, sentences: usize) -> Nonzeros {
+        let (mut rng, mut ids, mut counts) = (Rng::new(3, 0), Vec::new(), vec![1u64; words as usize]);
+        for sentence in 0..sentences {
+            for _ in 0..sentence % 23 {
+                let id = rng.below(words).min(rng.below(words));
+                counts[id as usize] += 1;
+                ids.push(id);
+            }
+            ids.push(SENTENCE_END);
+        }
+        let mut counter = Counter::new(&counts, ids.len(), 10, 1, 1 << 30).unwrap();
+        counter.run(&ids, Instant::now() + Duration::from_secs(60)).unwrap();
+        counter.finish().unwrap()
+    }
+
+    fn model(nonzeros: Nonzeros, options: Options, level: Level) -> GloVe {
+        GloVe::new(nonzeros, options, level).unwrap()
+    }
+
+    fn train(mut model: GloVe) -> (GloVe, Done) {
+        let done = model.run(Instant::now() + Duration::from_secs(60));
+        (model, done)
+    }
+
+    /// A word's vector or context vector in f64: values, bias, and the squared gradients of both.
+    #[derive(Clone)]
+    struct Row {
+        values: Vec<f64>,
+        bias: f64,
+        squares: Vec<f64>,
+        bias_square: f64,
+    }
+
+    fn rows(matrix: &Matrix, dim: usize, bias: usize) -> Vec<Row> {
+        let row = |r| Row {
+            values: matrix.read(r)[..dim].iter().map(|&x| f64::from(x)).collect(),
+            bias: f64::from(matrix.read(r)[bias]),
+            squares: vec![1.0; dim],
+            bias_square: 1.0,
+        };
+        (0..matrix.rows).map(row).collect()
+    }
+
+    /// Move a row, as Stanford's code does, by the other row as it was.
+    fn update(row: &mut Row, other: &[f64], fdiff: f64, rate: f64) {
+        for k in 0..row.values.len() {
+            let gradient = (fdiff * other[k]).clamp(-100.0, 100.0) * rate;
+            row.values[k] -= gradient / row.squares[k].sqrt();
+            row.squares[k] += gradient * gradient;
+        }
+        row.bias -= fdiff / row.bias_square.sqrt();
+        row.bias_square += fdiff * fdiff;
+    }
+
+    /// The specification of one epoch: the same order of pairs, then plain loops in f64. Returns the loss.
+    fn plain(model: &GloVe, words: &mut [Row], contexts: &mut [Row]) -> f64 {
+        let (o, mut loss) = (&model.options, 0.0);
+        for job in &model.queue.lock().unwrap().jobs {
+            let strip = &model.nonzeros.strips[job.strip as usize];
+            let column_block = strip.cells[job.cell as usize].columns as usize;
+            let (first_row, first_column) =
+                (model.nonzeros.blocks.rows(strip.block).start, model.nonzeros.blocks.rows(column_block).start);
+            let (runs, columns, logs) = model.nonzeros.cell(job.strip as usize, job.cell as usize);
+            let pairs = runs.iter().flat_map(|run| std::iter::repeat_n(run.row as usize, run.length as usize));
+            for (row, (&column, &log)) in pairs.zip(columns.iter().zip(logs)) {
+                let (row, column, log) = (first_row + row, first_column + column as usize, f64::from(log));
+                if job.mirrored && row == column {
+                    continue;
+                }
+                let (word, context) = if job.mirrored { (column, row) } else { (row, column) };
+                let (w, c) = (&mut words[word], &mut contexts[context]);
+                let dot: f64 = w.values.iter().zip(&c.values).map(|(a, b)| a * b).sum();
+                let diff = dot + w.bias + c.bias - log;
+                let fdiff = diff * (log.exp() / f64::from(o.x_max)).powf(f64::from(o.alpha)).min(1.0);
+                loss += 0.5 * fdiff * diff;
+                let before = w.values.clone();
+                update(w, &c.values, fdiff, f64::from(o.rate));
+                update(c, &before, fdiff, f64::from(o.rate));
+            }
+        }
+        loss
+    }
+
+    #[test]
+    fn every_version_does_what_the_plain_loops_do() {
+        // x_max 10 and rate 0.05 as always; then so wild that gradients are clipped
+        for (dim, rate) in [(1, 0.05), (14, 0.05), (15, 0.05), (37, 0.05), (100, 0.05), (150, 0.05), (20, 4.0)] {
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let o = Options { epochs: 1, rate, ..options(dim) };
+                let model = model(nonzeros(600, 100), o, level);
+                let (mut w, mut c) =
+                    (rows(&model.words, dim, model.stride - 2), rows(&model.contexts, dim, model.stride - 1));
+                let start = w.clone();
+                let loss = plain(&model, &mut w, &mut c);
+                let (model, done) = train(model);
+                let far = (0..600).flat_map(|r| (0..dim).map(move |k| (r, k)));
+                let moved = far.clone().map(|(r, k)| (w[r].values[k] - start[r].values[k]).abs()).fold(0.0, f64::max);
+                let off =
+                    far.map(|(r, k)| (w[r].values[k] - f64::from(model.words.read(r)[k])).abs()).fold(0.0, f64::max);
+                // Steps of up to a row's whole way, each off by the error of rsqrt: 2^-11, and 0 in the portable version.
+                let tolerance = if level == Level::Portable { 1e-4 } else { 2e-3 };
+                assert!(
+                    off <= tolerance * moved.max(0.1),
+                    "{} at dim {dim}, rate {rate}: {off} of {moved}",
+                    level.name()
+                );
+                assert!((done.loss / loss - 1.0).abs() < tolerance, "{} and {loss}", done.loss);
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_bytes_however_the_work_is_cut_and_shared() {
+        let bits = |model: &GloVe| -> Vec<Vec<u32>> {
+            let both = [&model.words, &model.contexts];
+            both.iter().flat_map(|m| (0..m.rows).map(|r| m.read(r).iter().map(|x| x.to_bits()).collect())).collect()
+        };
+        let level = Level::chosen().unwrap();
+        let start = |threads| model(nonzeros(2500, 1500), Options { threads, ..options(20) }, level);
+        let (whole, done) = train(start(1));
+        assert_eq!(done.pairs, 2 * whole.pairs());
+        for threads in 1..=3 {
+            let mut pieces = start(threads);
+            while pieces.epoch() < 2 {
+                pieces.run(Instant::now());
+            }
+            assert!(bits(&whole) == bits(&pieces), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn jobs_that_share_rows_never_run_together_and_each_runs_once_in_a_fresh_order() {
+        let mut model = model(nonzeros(2500, 300), options(4), Level::Portable);
+        let mut orders = Vec::new();
+        for _ in 0..2 {
+            let queue = model.queue.get_mut().unwrap();
+            let (mut running, mut rng, mut finished): (Vec<usize>, _, Vec<usize>) =
+                (Vec::new(), Rng::new(1, 1), Vec::new());
+            loop {
+                match queue.take() {
+                    Taken::Job(number) if running.len() < 4 => {
+                        for &other in &running {
+                            let (a, b) = (queue.jobs[number], queue.jobs[other]);
+                            assert!(a.words != b.words && a.contexts != b.contexts);
+                        }
+                        for (before, job) in queue.jobs[..number].iter().enumerate() {
+                            let shares =
+                                job.words == queue.jobs[number].words || job.contexts == queue.jobs[number].contexts;
+                            assert!(!shares || finished.contains(&before));
+                        }
+                        running.push(number);
+                        continue;
+                    }
+                    Taken::Job(number) => queue.started[number] = false,
+                    Taken::Nothing if running.is_empty() => break,
+                    _ => {}
+                }
+                let number = running.swap_remove(rng.below(running.len() as u32) as usize);
+                queue.finish(number);
+                finished.push(number);
+            }
+            assert_eq!(finished.iter().collect::<HashSet<_>>().len(), queue.jobs.len());
+            orders.push(queue.jobs.iter().map(|job| (job.strip, job.cell, job.mirrored)).collect::<Vec<_>>());
+            model.epoch += 1;
+            model.begin_epoch();
+        }
+        assert_ne!(orders[0], orders[1]);
+        assert_eq!(orders[0].iter().collect::<HashSet<_>>(), orders[1].iter().collect());
+    }
+
+    #[test]
+    fn padding_stays_zero_and_ones_stay_one() {
+        let (model, _) = train(model(nonzeros(300, 300), options(37), Level::chosen().unwrap()));
+        for (matrix, one) in [(&model.words, model.stride - 1), (&model.contexts, model.stride - 2)] {
+            for row in 0..300 {
+                let values = matrix.read(row);
+                assert!(values[37..model.stride - 2].iter().all(|&x| x == 0.0));
+                assert_eq!(values[one], 1.0);
+            }
         }
     }
 }
