@@ -169,11 +169,11 @@ mod door {
             self.model.pairs()
         }
 
-        /// Train for about so many seconds more: pairs, loss, epochs done.
-        fn run(&mut self, py: Python<'_>, seconds: f64) -> (u64, f64, usize) {
+        /// Train for about so many seconds more: pairs, their loss, that of vectors of zeros on them, and epochs done.
+        fn run(&mut self, py: Python<'_>, seconds: f64) -> (u64, f64, f64, usize) {
             let model = &mut self.model;
             let done = py.detach(|| model.run(after(seconds)));
-            (done.pairs, done.loss, model.epoch())
+            (done.pairs, done.loss, done.zero_loss, model.epoch())
         }
 
         /// Copy the words' vectors, the sums of the two they have, into `out` (v, dim).

@@ -16,6 +16,7 @@ from firth.steps import drain
 from firth.text import Corpus, ReadStep, available_threads, read_corpus_steps
 
 MEMORY_BYTES = 4 << 30  # Stanford's cooccur has the same default
+TINY_LOSS = 1e-6  # is none, even where vectors of zeros lose less: where every count is 1
 FLOPS = 14  # a pair and column: 2 for the dot product, and for each side 6 for the gradient, its square and the step
 
 
@@ -245,23 +246,21 @@ def _train(
         raise CorpusError("no two words meet: every sentence has a single word left; lower min_count or join sentences")
     total_pairs, total_words = pairs_an_epoch * options.epochs, corpus.kept_tokens * options.epochs
     done_pairs = epochs_done = 0
-    start_loss = None
     began = time.perf_counter()
     interrupted_at = None
     try:
         while epochs_done < options.epochs:
             before = time.perf_counter()
-            pairs, loss_sum, epochs_done = model.run(STEP_S)
+            pairs, loss_sum, zero_sum, epochs_done = model.run(STEP_S)
             now = time.perf_counter()
             took = max(now - before, 1e-9)
             done_pairs += pairs
             epoch = min((done_pairs - 1) // pairs_an_epoch + 1, options.epochs)
-            loss = loss_sum / pairs
-            start_loss = loss if start_loss is None else start_loss
-            if not loss <= DIVERGED * start_loss:  # not: so that NaN counts
+            loss, zero_loss = loss_sum / pairs, zero_sum / pairs
+            if not loss <= DIVERGED * zero_loss + TINY_LOSS:  # not: so that NaN counts
                 raise TrainingError(
-                    f"training diverged in epoch {epoch} of {options.epochs} (loss {loss:.3g} a pair, {start_loss:.3g} at the"
-                    f" start); use a lower rate than {options.rate:g}"
+                    f"training diverged in epoch {epoch} of {options.epochs} (loss {loss:.3g} a pair, {zero_loss:.3g} with"
+                    f" vectors of zeros); use a lower rate than {options.rate:g}"
                 )
             words = total_words * pairs / total_pairs
             left = (now - began) * (total_pairs - done_pairs) / done_pairs

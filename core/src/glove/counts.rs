@@ -263,8 +263,8 @@ impl Counter {
     /// Count the places of cold words, and pairs of hot words, the later of which is in the piece.
     fn scan(&self, ids: &[u32], piece: Range<usize>, own: &mut Own) {
         let mut recent: Vec<(usize, u32)> = Vec::with_capacity(piece.len() + self.window);
-        for place in piece.start.saturating_sub(self.window)..piece.end {
-            let id = ids[place];
+        let first = piece.start.saturating_sub(self.window);
+        for (place, &id) in (first..).zip(&ids[first..piece.end]) {
             if id == SENTENCE_END {
                 recent.clear();
             } else if id as usize >= self.hot {
@@ -502,10 +502,11 @@ fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
 fn tasks(blocks: &Blocks, counts: &[u64], hot: usize) -> Vec<Range<usize>> {
     let mut tasks = Vec::new();
     for block in 0..blocks.count() {
-        let (mut start, mut places, end) = (blocks.rows(block).start, 0, blocks.rows(block).end);
-        for row in start..end {
-            places += if row < hot { 0 } else { counts[row] };
-            if places >= TASK || row + 1 == end || row + 1 == hot {
+        let rows = blocks.rows(block);
+        let (mut start, mut places) = (rows.start, 0);
+        for (row, &count) in rows.clone().zip(&counts[rows.clone()]) {
+            places += if row < hot { 0 } else { count };
+            if places >= TASK || row + 1 == rows.end || row + 1 == hot {
                 tasks.push(start..row + 1);
                 (start, places) = (row + 1, 0);
             }

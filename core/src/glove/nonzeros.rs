@@ -1,6 +1,7 @@
 //! Pairs of words that met, in the order of training: in memory, or beyond a limit in a file that is mapped.
 
 use super::Blocks;
+use crate::simd::LANES;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -24,7 +25,8 @@ pub struct Cell {
     pub pairs: Range<usize>,
 }
 
-/// The pairs of a few rows of one block, cell by cell: `logs` and `columns` hold one number a pair.
+/// The pairs of a few rows of one block, cell by cell: `logs` and `columns` hold one number a pair, and `logs` LANES more,
+/// so that it can be read a vector at a time.
 #[derive(Default)]
 pub struct Strip {
     pub block: usize,
@@ -62,7 +64,7 @@ impl Strip {
             (cell.runs, cell.pairs) = (run..run, pair..pair); // they grow below
             (run, pair) = (run + runs, pair + pairs);
         }
-        let mut out = (vec![Run { row: 0, length: 0 }; run], vec![0u16; pair], vec![0f32; pair]);
+        let mut out = (vec![Run { row: 0, length: 0 }; run], vec![0u16; pair], vec![0f32; pair + LANES]);
         for (number, row, from) in cuts {
             let (cell, start) = (&mut cells[number], blocks.rows(number).start as u32);
             out.0[cell.runs.end] = Run { row: (first + row - before) as u16, length: from.len() as u16 };
@@ -110,7 +112,7 @@ impl<T: Plain> Store<T> {
         }
     }
 
-    fn to_file(&mut self, file: &mut Appended) -> io::Result<()> {
+    fn move_to(&mut self, file: &mut Appended) -> io::Result<()> {
         if let Store::Memory(items) = self {
             *self = Store::File { offset: file.append(items)?, length: items.len() };
         }
@@ -185,9 +187,9 @@ impl Gatherer {
                 Some(file) => file,
                 none => none.insert(Appended::new()?),
             };
-            strip.runs.to_file(file)?;
-            strip.columns.to_file(file)?;
-            strip.logs.to_file(file)?;
+            strip.runs.move_to(file)?;
+            strip.columns.move_to(file)?;
+            strip.logs.move_to(file)?;
         }
         self.strips.push((first, strip));
         Ok(())
@@ -215,11 +217,12 @@ impl Nonzeros {
         self.strips.iter().flat_map(|strip| &strip.cells).map(|cell| cell.pairs.len()).sum()
     }
 
-    /// Runs, columns and logarithms of a cell.
+    /// Runs, columns and logarithms of a cell; LANES more numbers follow the logarithms.
     pub fn cell(&self, strip: usize, cell: usize) -> (&[Run], &[u16], &[f32]) {
         let (strip, map) = (&self.strips[strip], self.map.as_ref());
         let Cell { runs, pairs, .. } = strip.cells[cell].clone();
-        (&strip.runs.slice(map)[runs], &strip.columns.slice(map)[pairs.clone()], &strip.logs.slice(map)[pairs])
+        let logs = pairs.start..pairs.end + LANES;
+        (&strip.runs.slice(map)[runs], &strip.columns.slice(map)[pairs], &strip.logs.slice(map)[logs])
     }
 
     /// Every pair: row, column no greater than it, logarithm.

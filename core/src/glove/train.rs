@@ -25,12 +25,12 @@ use std::time::Instant;
 const CLIP: f32 = 100.0;
 /// Below this |f diff|, elements are not looked at for it: they would have to exceed CLIP / UNCLIPPED.
 const UNCLIPPED: f32 = 10.0;
-/// Pairs of a row whose errors are taken together, before the row moves.
-const BATCH: usize = 1;
 /// Pairs whose weights are computed at a time.
-const PIECE: usize = 512;
-/// Vectors of LANES floats that a group of columns holds in registers.
-const GROUP: usize = 8;
+const PIECE: usize = 256;
+/// How many runs ahead a row is asked for.
+const ROWS_AHEAD: usize = 4;
+/// Stands for a row of more vectors than registers can hold with their squared gradients.
+const WIDE: usize = 0;
 /// Cells that are looked at for one that need not wait.
 const LOOK_AHEAD: usize = 64;
 
@@ -52,6 +52,16 @@ pub struct Done {
     pub pairs: u64,
     /// Sum of the loss over them.
     pub loss: f64,
+    /// What vectors of zeros would lose on them.
+    pub zero_loss: f64,
+}
+
+impl Done {
+    fn add(&mut self, other: &Done) {
+        self.pairs += other.pairs;
+        self.loss += other.loss;
+        self.zero_loss += other.zero_loss;
+    }
 }
 
 /// A cell seen from one side.
@@ -223,8 +233,7 @@ impl GloVe {
         let mut all = Done::default();
         while self.epoch < self.options.epochs {
             let done = self.run_epoch(deadline);
-            all.pairs += done.pairs;
-            all.loss += done.loss;
+            all.add(&done);
             let queue = self.queue.get_mut().expect("no thread panicked");
             if queue.head == queue.jobs.len() {
                 self.epoch += 1;
@@ -278,9 +287,7 @@ impl GloVe {
             let handles: Vec<_> = (0..self.options.threads).map(|_| scope.spawn(work)).collect();
             let mut all = Done::default();
             for handle in handles {
-                let done = handle.join().expect("a training thread panicked");
-                all.pairs += done.pairs;
-                all.loss += done.loss;
+                all.add(&handle.join().expect("a training thread panicked"));
             }
             all
         })
@@ -324,6 +331,26 @@ struct Kernel {
 /// Train on one cell.
 #[inline(always)]
 unsafe fn train_job<S: Simd>(model: &GloVe, job: Job, done: &mut Done) {
+    // SAFETY: the caller's.
+    unsafe {
+        match model.stride / LANES {
+            1 => train_cell::<S, 1>(model, job, done),
+            2 => train_cell::<S, 2>(model, job, done),
+            3 => train_cell::<S, 3>(model, job, done),
+            4 => train_cell::<S, 4>(model, job, done),
+            5 => train_cell::<S, 5>(model, job, done),
+            6 => train_cell::<S, 6>(model, job, done),
+            7 => train_cell::<S, 7>(model, job, done),
+            8 => train_cell::<S, 8>(model, job, done),
+            9 => train_cell::<S, 9>(model, job, done),
+            _ => train_cell::<S, WIDE>(model, job, done),
+        }
+    }
+}
+
+/// Train on one cell; rows are C vectors of LANES floats, or any number where C is WIDE.
+#[inline(always)]
+unsafe fn train_cell<S: Simd, const C: usize>(model: &GloVe, job: Job, done: &mut Done) {
     let options = &model.options;
     let strip = &model.nonzeros.strips[job.strip as usize];
     let (runs, columns, logs) = model.nonzeros.cell(job.strip as usize, job.cell as usize);
@@ -335,165 +362,91 @@ unsafe fn train_job<S: Simd>(model: &GloVe, job: Job, done: &mut Done) {
     row_rates[LANES - 2..].copy_from_slice(if job.mirrored { &[0.0, 1.0] } else { &[1.0, 0.0] });
     column_rates[LANES - 2..].copy_from_slice(if job.mirrored { &[1.0, 0.0] } else { &[0.0, 1.0] });
     let mut kernel = Kernel { stride: model.stride, rate: options.rate, row_rates, column_rates, loss: 0.0 };
-
-    // f(x) = 2^(power (ln x - ln x_max)), at most 1
-    let power = options.alpha * std::f32::consts::LOG2_E;
-    let mut weights = [0f32; PIECE];
-    let mut ready = 0; // weights up to this pair are computed
+    let (power, log_max) = (options.alpha * std::f32::consts::LOG2_E, options.x_max.ln());
     let skip_selves = job.mirrored && strip.block == column_block;
+    let mut weights = [0f32; PIECE];
     let mut at = 0;
-    for run in runs {
-        let row = rows.row(row_start + run.row as usize);
-        let end = at + run.length as usize;
-        let last = end - usize::from(skip_selves && columns[end - 1] == run.row);
-        done.pairs += (last - at) as u64;
-        while at < last {
-            if at >= ready {
-                ready = at - at % PIECE + PIECE;
-                unsafe {
-                    weigh::<S>(&logs[ready - PIECE..logs.len().min(ready)], power, options.x_max.ln(), &mut weights)
-                };
+    // SAFETY: rows and columns are those of the blocks, and no other thread has them; LANES floats follow the last logarithm.
+    unsafe {
+        let mut zero_loss = S::zero();
+        for (number, run) in runs.iter().enumerate() {
+            if let Some(ahead) = runs.get(number + ROWS_AHEAD) {
+                prefetch(rows.row(row_start + ahead.row as usize), 2 * model.stride);
             }
-            let to = last.min(ready);
-            while at < to {
-                // SAFETY: rows and columns are those of the blocks; no other thread has them.
-                unsafe {
-                    let column = |i: usize| others.row(column_start + *columns.get_unchecked(at + i) as usize);
-                    let (logs, weights) = (logs.as_ptr().add(at), weights.as_ptr().add(at % PIECE));
-                    if to - at >= BATCH {
-                        batch::<S, BATCH>(&mut kernel, row, std::array::from_fn(column), logs, weights);
-                        at += BATCH;
-                    } else {
-                        batch::<S, 1>(&mut kernel, row, [column(0)], logs, weights);
-                        at += 1;
+            let row = rows.row(row_start + run.row as usize);
+            let next = at + run.length as usize;
+            let end = next - usize::from(skip_selves && columns[next - 1] == run.row);
+            done.pairs += (end - at) as u64;
+            while at < end {
+                let count = (end - at).min(PIECE);
+                weigh::<S>(&logs[at..], count, power, log_max, &mut weights, &mut zero_loss);
+                let column = |i: usize| others.row(column_start + *columns.get_unchecked(at + i) as usize);
+                if C == WIDE {
+                    for i in 0..count {
+                        train_wide::<S>(&mut kernel, row, column(i), logs[at + i], weights[i]);
                     }
+                } else {
+                    train_row::<S, C>(&mut kernel, row, column, &logs[at..at + count], &weights);
                 }
+                at += count;
             }
+            at = next;
         }
-        at = end;
+        done.loss += f64::from(kernel.loss);
+        done.zero_loss += f64::from(S::sum(zero_loss));
     }
-    done.loss += f64::from(kernel.loss);
 }
 
-/// Weights of pairs, from their logarithms.
+/// Weights of pairs, f(x) = 2^(power (ln x - ln x_max)), at most 1, from their logarithms; and the loss of vectors of zeros.
 #[inline(always)]
-unsafe fn weigh<S: Simd>(logs: &[f32], power: f32, log_max: f32, weights: &mut [f32; PIECE]) {
-    weights[..logs.len()].copy_from_slice(logs);
-    for w in weights[..logs.len().next_multiple_of(LANES)].chunks_exact_mut(LANES) {
-        // SAFETY: LANES floats each.
+unsafe fn weigh<S: Simd>(
+    logs: &[f32],
+    count: usize,
+    power: f32,
+    log_max: f32,
+    weights: &mut [f32; PIECE],
+    zero_loss: &mut S::F,
+) {
+    for i in (0..count).step_by(LANES) {
+        // SAFETY: in bounds, the caller says.
         unsafe {
-            let above = S::sub(S::load(w.as_ptr()), S::splat(log_max));
-            S::store(w.as_mut_ptr(), S::exp2(S::clamp(S::mul(S::splat(power), above), f32::MIN, 0.0)));
+            let log = S::load(logs.as_ptr().add(i));
+            let above = S::sub(log, S::splat(log_max));
+            let weight = S::exp2(S::clamp(S::mul(S::splat(power), above), f32::MIN, 0.0));
+            S::store(weights.as_mut_ptr().add(i), weight);
+            *zero_loss = S::fma(S::mul(S::splat(0.5), weight), S::mul(log, log), *zero_loss);
         }
     }
 }
 
-/// Train a row on B columns. The errors are those before any of them moves the row; the moves are made one after the other.
+/// Train a row on columns, one after the other. What the row has stays in registers meanwhile.
 #[inline(always)]
-unsafe fn batch<S: Simd, const B: usize>(
+unsafe fn train_row<S: Simd, const C: usize>(
     kernel: &mut Kernel,
     row: *mut f32,
-    columns: [*mut f32; B],
-    logs: *const f32,
-    weights: *const f32,
+    column: impl Fn(usize) -> *mut f32,
+    logs: &[f32],
+    weights: &[f32; PIECE],
 ) {
     unsafe {
-        let mut sums = [S::zero(); B];
-        for k in (0..kernel.stride).step_by(LANES) {
-            let x = S::load(row.add(k));
-            for b in 0..B {
-                sums[b] = S::fma(x, S::load(columns[b].add(k)), sums[b]);
-            }
-        }
-        let mut pulls = [0f32; B]; // -f(x) diff
-        let mut largest = 0f32;
-        for b in 0..B {
-            let diff = S::sum(sums[b]) - *logs.add(b);
-            let pull = -*weights.add(b) * diff;
-            pulls[b] = pull;
-            kernel.loss -= 0.5 * pull * diff;
-            largest = if pull.abs() <= largest { largest } else { pull.abs() };
-        }
-        if largest <= UNCLIPPED {
-            updates::<S, B, false>(kernel, row, columns, pulls);
-        } else {
-            updates::<S, B, true>(kernel, row, columns, pulls);
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn updates<S: Simd, const B: usize, const CLIPPED: bool>(
-    kernel: &Kernel,
-    row: *mut f32,
-    columns: [*mut f32; B],
-    pulls: [f32; B],
-) {
-    let (vectors, mut at) = (kernel.stride / LANES, 0);
-    let groups = vectors.div_ceil(GROUP);
-    for group in 0..groups {
-        let size = (vectors * (group + 1)) / groups - (vectors * group) / groups;
-        // SAFETY: within the rows.
-        unsafe {
-            match size {
-                1 => update_group::<S, B, CLIPPED, 1>(kernel, row, columns, pulls, at),
-                2 => update_group::<S, B, CLIPPED, 2>(kernel, row, columns, pulls, at),
-                3 => update_group::<S, B, CLIPPED, 3>(kernel, row, columns, pulls, at),
-                4 => update_group::<S, B, CLIPPED, 4>(kernel, row, columns, pulls, at),
-                5 => update_group::<S, B, CLIPPED, 5>(kernel, row, columns, pulls, at),
-                6 => update_group::<S, B, CLIPPED, 6>(kernel, row, columns, pulls, at),
-                7 => update_group::<S, B, CLIPPED, 7>(kernel, row, columns, pulls, at),
-                _ => update_group::<S, B, CLIPPED, 8>(kernel, row, columns, pulls, at),
-            }
-        }
-        at += size * LANES;
-    }
-}
-
-/// AdaGrad on C vectors of columns: each side moves by rate * gradient / sqrt(sum of their squares so far).
-#[inline(always)]
-unsafe fn update_group<S: Simd, const B: usize, const CLIPPED: bool, const C: usize>(
-    kernel: &Kernel,
-    row: *mut f32,
-    columns: [*mut f32; B],
-    pulls: [f32; B],
-    at: usize,
-) {
-    unsafe {
-        let (row, stride) = (row.add(at), kernel.stride);
+        let stride = C * LANES;
         let (mut x, mut g) = ([S::zero(); C], [S::zero(); C]);
         for k in 0..C {
             x[k] = S::load(row.add(k * LANES));
             g[k] = S::load(row.add(stride + k * LANES));
         }
-        let ends = at + C * LANES == stride;
-        for b in 0..B {
-            let column = columns[b].add(at);
-            let pull = S::splat(pulls[b]);
-            let step = S::splat(pulls[b] * kernel.rate);
+        for (i, &log) in logs.iter().enumerate() {
+            let column = column(i);
+            let mut sums = [S::zero(); 4]; // as many chains, so that they do not wait for each other
             for k in 0..C {
-                let y = S::load(column.add(k * LANES));
-                let h = S::load(column.add(stride + k * LANES));
-                let (mut dx, mut dy);
-                if CLIPPED || (ends && k == C - 1) {
-                    dx = S::mul(pull, y);
-                    dy = S::mul(pull, x[k]);
-                    if CLIPPED {
-                        (dx, dy) = (S::clamp(dx, -CLIP, CLIP), S::clamp(dy, -CLIP, CLIP));
-                    }
-                    if ends && k == C - 1 {
-                        dx = S::mul(dx, S::load(kernel.row_rates.as_ptr()));
-                        dy = S::mul(dy, S::load(kernel.column_rates.as_ptr()));
-                    } else {
-                        (dx, dy) = (S::mul(dx, S::splat(kernel.rate)), S::mul(dy, S::splat(kernel.rate)));
-                    }
-                } else {
-                    (dx, dy) = (S::mul(step, y), S::mul(step, x[k]));
-                }
-                x[k] = S::fma(dx, S::rsqrt(g[k]), x[k]);
-                g[k] = S::fma(dx, dx, g[k]);
-                S::store(column.add(k * LANES), S::fma(dy, S::rsqrt(h), y));
-                S::store(column.add(stride + k * LANES), S::fma(dy, dy, h));
+                sums[k % 4] = S::fma(x[k], S::load(column.add(k * LANES)), sums[k % 4]);
+            }
+            let dot = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+            let pull = kernel.pull(dot - log, weights[i]);
+            if pull.abs() <= UNCLIPPED {
+                update::<S, C, false>(kernel, &mut x, &mut g, column, stride, pull, true);
+            } else {
+                update::<S, C, true>(kernel, &mut x, &mut g, column, stride, pull, true);
             }
         }
         for k in 0..C {
@@ -501,6 +454,98 @@ unsafe fn update_group<S: Simd, const B: usize, const CLIPPED: bool, const C: us
             S::store(row.add(stride + k * LANES), g[k]);
         }
     }
+}
+
+/// Train a row on a column, both too wide for registers.
+#[inline(always)]
+unsafe fn train_wide<S: Simd>(kernel: &mut Kernel, row: *mut f32, column: *mut f32, log: f32, weight: f32) {
+    unsafe {
+        let stride = kernel.stride;
+        let mut sums = [S::zero(); 2];
+        for k in (0..stride - LANES).step_by(2 * LANES) {
+            sums[0] = S::fma(S::load(row.add(k)), S::load(column.add(k)), sums[0]);
+            sums[1] = S::fma(S::load(row.add(k + LANES)), S::load(column.add(k + LANES)), sums[1]);
+        }
+        if stride / LANES % 2 == 1 {
+            let k = stride - LANES;
+            sums[0] = S::fma(S::load(row.add(k)), S::load(column.add(k)), sums[0]);
+        }
+        let pull = kernel.pull(S::sum(S::add(sums[0], sums[1])) - log, weight);
+        for k in (0..stride).step_by(LANES) {
+            let (mut x, mut g) = ([S::load(row.add(k))], [S::load(row.add(stride + k))]);
+            let last = k + LANES == stride;
+            if pull.abs() <= UNCLIPPED {
+                update::<S, 1, false>(kernel, &mut x, &mut g, column.add(k), stride, pull, last);
+            } else {
+                update::<S, 1, true>(kernel, &mut x, &mut g, column.add(k), stride, pull, last);
+            }
+            S::store(row.add(k), x[0]);
+            S::store(row.add(stride + k), g[0]);
+        }
+    }
+}
+
+impl Kernel {
+    /// -f(x) diff; and add the pair's loss.
+    #[inline(always)]
+    fn pull(&mut self, diff: f32, weight: f32) -> f32 {
+        let pull = -weight * diff;
+        self.loss -= 0.5 * pull * diff;
+        pull
+    }
+}
+
+/// AdaGrad on C vectors of a row, x with squared gradients g, and of a column: each side moves by rate * gradient /
+/// sqrt(1 + sum of their squares so far). `last`: the last of the vectors has the biases.
+#[inline(always)]
+unsafe fn update<S: Simd, const C: usize, const CLIPPED: bool>(
+    kernel: &Kernel,
+    x: &mut [S::F; C],
+    g: &mut [S::F; C],
+    column: *mut f32,
+    stride: usize,
+    pull: f32,
+    last: bool,
+) {
+    unsafe {
+        let step = S::splat(pull * kernel.rate);
+        let (rate, pull) = (S::splat(kernel.rate), S::splat(pull));
+        for k in 0..C {
+            let y = S::load(column.add(k * LANES));
+            let h = S::load(column.add(stride + k * LANES));
+            let (mut dx, mut dy);
+            if CLIPPED || (last && k == C - 1) {
+                (dx, dy) = (S::mul(pull, y), S::mul(pull, x[k]));
+                if CLIPPED {
+                    (dx, dy) = (S::clamp(dx, -CLIP, CLIP), S::clamp(dy, -CLIP, CLIP));
+                }
+                let rates = if last && k == C - 1 {
+                    (S::load(kernel.row_rates.as_ptr()), S::load(kernel.column_rates.as_ptr()))
+                } else {
+                    (rate, rate)
+                };
+                (dx, dy) = (S::mul(dx, rates.0), S::mul(dy, rates.1));
+            } else {
+                (dx, dy) = (S::mul(step, y), S::mul(step, x[k]));
+            }
+            x[k] = S::fma(dx, S::rsqrt(g[k]), x[k]);
+            g[k] = S::fma(dx, dx, g[k]);
+            S::store(column.add(k * LANES), S::fma(dy, S::rsqrt(h), y));
+            S::store(column.add(stride + k * LANES), S::fma(dy, dy, h));
+        }
+    }
+}
+
+/// Ask for a row to be brought near.
+#[inline(always)]
+fn prefetch(row: *const f32, length: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for i in (0..length).step_by(16) {
+        // SAFETY: a hint; it reads nothing that the program can see.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(row.wrapping_add(i).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (row, length);
 }
 
 #[cfg(test)]
