@@ -11,12 +11,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Cbow": "firth.learn.word2vec",
     "FirthError": "firth._check",
+    "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
     "Map": "firth.maps",
     "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
     "cbow": "firth.learn.word2vec",
+    "glove": "firth.learn.glove",
     "judge": "firth.judging",
     "map_space": "firth.maps",
     "neighbors": "firth.search",
@@ -28,12 +30,14 @@ _HOME = {
 __all__ = [
     "Cbow",
     "FirthError",
+    "GloVe",
     "Hits",
     "Map",
     "Reading",
     "SkipGram",
     "Space",
     "cbow",
+    "glove",
     "judge",
     "map_space",
     "neighbors",
@@ -45,6 +49,7 @@ __all__ = [
 if TYPE_CHECKING:
     from firth._check import FirthError
     from firth.judging import judge
+    from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
     from firth.maps import Map, map_space
     from firth.search import neighbors, top_k

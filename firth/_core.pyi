@@ -31,6 +31,27 @@ class Word2Vec:
     def run(self, ids: np.ndarray, from_: int, to: int, /) -> tuple[int, int, float, int]: ...
     def copy_to(self, out: np.ndarray, context: bool, /) -> None: ...
 
+class Cooccurrences:
+    def __init__(self, counts: np.ndarray, ids: int, window: int, threads: int, memory: int, /) -> None: ...
+    def run(self, ids: np.ndarray, seconds: float, /) -> float: ...
+
+class GloVe:
+    def __init__(
+        self,
+        counts: Cooccurrences,
+        dim: int,
+        x_max: float,
+        alpha: float,
+        rate: float,
+        epochs: int,
+        seed: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def pairs(self) -> int: ...
+    def run(self, seconds: float, /) -> tuple[int, float, float, int]: ...
+    def copy_to(self, out: np.ndarray, /) -> None: ...
+
 class TextReader:
     def __init__(
         self, words: bool, paragraphs: bool, replace: bool, threads: int, block: int, spill: int, /

@@ -34,6 +34,7 @@ app = typer.Typer(
 # As in firth.search, firth.maps and firth.text, which take too long to import for --help.
 Metric = Literal["dot", "cosine", "scaled", "euclidean"]
 Method = Literal["umap", "tsne", "pca"]
+Learner = Literal["word2vec", "cbow", "glove"]
 Tokens = Literal["words", "whitespace"]
 Sentences = Literal["line", "paragraph"]
 Errors = Literal["strict", "replace"]
@@ -51,41 +52,102 @@ def learn(
         list[str], typer.Argument(metavar="PATH...", help="Files, folders, globs; - is standard input.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .space file to write.")],
-    dim: Annotated[int, typer.Option(help="Width of the vectors.")] = 100,
-    window: Annotated[int, typer.Option(help="Words on each side, sampled 1..window.")] = 5,
-    negatives: Annotated[int, typer.Option(help="Noise words a pair.")] = 5,
-    sample: Annotated[float, typer.Option(help="Thin out words more frequent than this; 0: none.")] = 1e-3,
+    method: Annotated[
+        Learner | None, typer.Option(help="word2vec is skip-gram.", show_default="word2vec, or that of --continue")
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Width of the vectors.", show_default="100, or that of --continue")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Words on each side.", show_default="5; glove 15")] = None,
     min_count: Annotated[int, typer.Option(help="Leave out rarer words.")] = 5,
     max_vocab: Annotated[int | None, typer.Option(help="Keep only so many words.", show_default="all")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
-    alpha: Annotated[float, typer.Option(help="Learning rate at the start; falls to nothing.")] = 0.025,
+    phrases: Annotated[int, typer.Option(help="Passes that join words such as 'new york'.")] = 0,
+    phrase_threshold: Annotated[float, typer.Option(help="Higher: fewer phrases.")] = 100.0,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="5; glove 15")] = None,
+    negatives: Annotated[int | None, typer.Option(help="Noise words a pair; not glove.", show_default="5")] = None,
+    sample: Annotated[
+        float | None,
+        typer.Option(help="Thin out words more frequent than this; 0: none; not glove.", show_default="0.001"),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Learning rate at the start; falls to a tenth; not glove.", show_default="0.025"),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate of glove.", show_default="0.05")] = None,
+    x_max: Annotated[
+        float | None, typer.Option(help="Pairs that meet so often have full weight; glove.", show_default="100")
+    ] = None,
     seed: Annotated[int, typer.Option(help="With --threads 1 the same seed gives the same bytes.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
-    tokens: Annotated[Tokens, typer.Option(help="Unicode words, lower-cased; or what white space parts.")] = "words",
-    sentences: Annotated[Sentences, typer.Option(help="What windows do not cross.")] = "line",
+    tokens: Annotated[
+        Tokens | None,
+        typer.Option(
+            help="Unicode words, lower-cased; or what white space parts.", show_default="words, or --continue's"
+        ),
+    ] = None,
+    sentences: Annotated[
+        Sentences | None, typer.Option(help="What windows do not cross.", show_default="line, or --continue's")
+    ] = None,
     errors: Annotated[Errors, typer.Option(help="Bytes that are not UTF-8: an error, or U+FFFD.")] = "strict",
     column: Annotated[
-        str | None, typer.Option(help="Text field of JSON lines or Parquet.", show_default="none")
+        str | None, typer.Option(help="Field of JSON lines or Parquet: text, or lists of items.", show_default="none")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--continue", help="Go on from this space, learned with --keep-context.", show_default="none"),
+    ] = None,
+    keep_context: Annotated[
+        bool, typer.Option("--keep-context", help="Keep the output vectors, for predict and --continue; not glove.")
+    ] = False,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="Ctrl-C saves what was learned.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn word vectors from text (word2vec: skip-gram with negative sampling).
+    """Learn word vectors from text, or vectors of items from lists: word2vec, CBOW or GloVe.
 
     Reads plain text, .gz .xz .zst, JSON lines and Parquet.
 
-    Example: firth learn corpus.txt -o words.space
+    Example: firth learn corpus.txt -o words.space --phrases 2
     """
     _check_writable(out, (".space",), "learn writes .space files; `firth convert` makes other formats of them")
-    from firth.learn.word2vec import SkipGram, word2vec_steps
+    from firth.learn.glove import GloVe, glove_steps
+    from firth.learn.word2vec import Cbow, SkipGram, word2vec_steps
     from firth.text import Reading
 
     began = time.perf_counter()
-    options = SkipGram(dim, window, negatives, sample, epochs, alpha, seed, threads)
-    reading = Reading(tokens, sentences, errors, min_count, max_vocab, column)
-    steps = word2vec_steps(sources, options, reading, keep_on_interrupt=keep_on_interrupt)
+    old = None if start is None else firth.Space.open(start)
+    before = {} if old is None else {**old.recipe.get("options", {}), "method": old.recipe.get("method")}
+    method = method or before.get("method") or "word2vec"
+    reading = Reading(
+        tokens or before.get("tokens") or "words",
+        sentences or before.get("sentences") or "line",
+        errors,
+        min_count,
+        max_vocab,
+        column,
+        phrases,
+        phrase_threshold,
+    )
+    width = dim if dim is not None or old is None else old.vectors.shape[1]
+    common = {"dim": width, "window": window, "epochs": epochs, "seed": seed, "threads": threads}
+    of_word2vec = {"negatives": negatives, "sample": sample, "alpha": alpha}
+    of_glove = {"rate": rate, "x_max": x_max}
+    if method == "glove":
+        _not_for(method, of_word2vec | {"keep_context": keep_context or None, "continue": start})
+        options = GloVe(**_given(common | of_glove))
+        steps = glove_steps(sources, options, reading, keep_on_interrupt=keep_on_interrupt)
+    else:
+        _not_for(method, of_glove)
+        options = (Cbow if method == "cbow" else SkipGram)(**_given(common | of_word2vec))
+        steps = word2vec_steps(
+            sources,
+            options,
+            reading,
+            keep_context=keep_context or None,
+            start=old,
+            keep_on_interrupt=keep_on_interrupt,
+        )
     space = _run(steps, quiet)
     space.save(out)
     if not quiet:
@@ -94,7 +156,7 @@ def learn(
         if "interrupted_at" in space.recipe:
             partly = f" (interrupted after {space.recipe['interrupted_at']:.0%} of the training)"
         _say(
-            f"{out}: {len(space):,} words x {dim}, from {corpus['tokens']:,} tokens in"
+            f"{out}: {len(space):,} words x {space.vectors.shape[1]}, from {corpus['tokens']:,} tokens in"
             f" {time.perf_counter() - began:.1f} s{partly}"
         )
         first = space.labels[min(len(space) - 1, 200)]
@@ -388,6 +450,20 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+# Options
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Those that were given; the others have defaults of their own."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _not_for(method: str, options: dict[str, Any]) -> None:
+    """Refuse options of other methods."""
+    for name in _given(options):
+        raise ArgumentError(f"--{name.replace('_', '-')} is not an option of --method {method}; leave it out")
+
+
 # Printing
 
 
@@ -514,6 +590,8 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
+    if hasattr(step, "left_s"):
+        return "counting", step.done, 1.0, f"{step.left_s:.0f} s left"
     if hasattr(step, "done_bytes"):
         rate = f"{_short(step.tokens)} tokens"
         if step.elapsed_s > 0 and step.done_bytes:

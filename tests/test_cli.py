@@ -99,18 +99,44 @@ def test_info_tells_the_width_of_a_column(tmp_path):
     assert json.loads(run("info", path, "--json")[0])["columns"] == {"context": "3 x float32", "count": "int64"}
 
 
+def test_learn_by_every_method_and_go_on(corpus, tmp_path):
+    first, more = tmp_path / "first.space", tmp_path / "more.space"
+    few = ["--dim", 8, "--epochs", 1, "--threads", 1, "--quiet"]
+    run("learn", corpus, "-o", first, "--method", "glove", "--x-max", 10, "--rate", 0.1, *few)
+    assert firth.Space.open(first).recipe["options"]["x_max"] == 10
+    run("learn", corpus, "-o", first, "--method", "cbow", "--tokens", "whitespace", "--keep-context", *few)
+    run("learn", corpus, "-o", more, "--continue", first, "--epochs", 1, "--threads", 1, "-q")
+    recipe = firth.Space.open(more).recipe
+    assert recipe["method"] == "cbow"
+    assert (recipe["options"]["dim"], recipe["options"]["tokens"]) == (8, "whitespace")
+    assert [earlier["method"] for earlier in recipe["continued"]] == ["cbow"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--method", "glove", "--alpha", 0.1], "--alpha is not an option of --method glove; leave it out"),
+        (["--method", "glove", "--keep-context"], "--keep-context is not an option of --method glove"),
+        (["--x-max", 10], "--x-max is not an option of --method word2vec"),
+    ],
+)
+def test_learn_refuses_options_of_other_methods(corpus, tmp_path, given, message):
+    _, err = run("learn", corpus, "-o", tmp_path / "w.space", *given, code=1)
+    assert message in err
+
+
 def test_learn_takes_every_option(corpus, tmp_path):
     (tmp_path / "more.jsonl").write_text('{"body": "rome oslo rome oslo rome"}\n' * 9)
     space = tmp_path / "w.space"
     options = "--dim 8 --window 2 --negatives 3 --sample 0 --min-count 2 --max-vocab 2 --epochs 2 --alpha 0.05 --seed 7"
-    more = "--threads 1 --tokens whitespace --sentences paragraph --errors replace --column body --quiet"
+    more = "--threads 1 --tokens whitespace --sentences paragraph --errors replace --column body --quiet --phrases 1 --phrase-threshold 9"
     _, err = run("learn", tmp_path / "more.jsonl", "-o", space, *options.split(), *more.split())
     assert err == ""
     recipe = firth.Space.open(space).recipe
     assert recipe["options"] == {
         "dim": 8, "window": 2, "negatives": 3, "sample": 0.0, "epochs": 2, "alpha": 0.05, "seed": 7, "threads": 1,
         "min_count": 2, "max_vocab": 2, "tokens": "whitespace", "sentences": "paragraph", "errors": "replace",
-        "column": "body",
+        "column": "body", "phrases": 1, "phrase_threshold": 9.0,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 //! The door to Python: this file alone mentions PyO3. It converts arguments, releases the GIL and calls plain Rust.
 
 pub mod digest;
+pub mod glove;
 pub mod matrix;
 pub mod peak;
 pub mod random;
@@ -11,6 +12,8 @@ pub mod word2vec;
 
 #[cfg(feature = "python")]
 mod door {
+    use crate::glove::counts::Counter;
+    use crate::glove::train;
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
@@ -28,7 +31,7 @@ mod door {
     use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
     #[pyfunction]
@@ -130,6 +133,87 @@ mod door {
             });
             Ok(())
         }
+    }
+
+    /// Counts how often words meet; firth/learn/glove.py checks the arguments.
+    #[pyclass]
+    struct Cooccurrences {
+        counter: Option<Counter>,
+    }
+
+    #[pymethods]
+    impl Cooccurrences {
+        #[new]
+        fn new(
+            counts: PyReadonlyArray1<'_, u64>,
+            ids: usize,
+            window: usize,
+            threads: usize,
+            memory: usize,
+        ) -> PyResult<Self> {
+            Ok(Self { counter: Some(Counter::new(counts.as_slice()?, ids, window, threads, memory)?) })
+        }
+
+        /// Count for about so many seconds more; returns how much is done, 0 to 1.
+        fn run(&mut self, py: Python<'_>, ids: PyReadonlyArray1<'_, u32>, seconds: f64) -> PyResult<f64> {
+            let counter = self.counter.as_mut().ok_or_else(|| PyRuntimeError::new_err("the counts were taken"))?;
+            let ids = ids.as_slice()?;
+            py.detach(|| counter.run(ids, after(seconds)))?;
+            Ok(counter.progress())
+        }
+    }
+
+    /// A GloVe model in training; it takes the counts.
+    #[pyclass]
+    struct GloVe {
+        model: train::GloVe,
+    }
+
+    #[pymethods]
+    impl GloVe {
+        #[new]
+        #[allow(clippy::too_many_arguments)]
+        fn new(
+            py: Python<'_>,
+            counts: &mut Cooccurrences,
+            dim: usize,
+            x_max: f32,
+            alpha: f32,
+            rate: f32,
+            epochs: usize,
+            seed: u64,
+            threads: usize,
+        ) -> PyResult<Self> {
+            let counter = counts.counter.take().ok_or_else(|| PyRuntimeError::new_err("the counts were taken"))?;
+            let options = train::Options { dim, x_max, alpha, rate, epochs, seed, threads };
+            let level = Level::chosen().map_err(PyValueError::new_err)?;
+            let model = py.detach(|| train::GloVe::new(counter.finish()?, options, level))?;
+            Ok(Self { model })
+        }
+
+        /// Pairs of an epoch, each way.
+        fn pairs(&self) -> u64 {
+            self.model.pairs()
+        }
+
+        /// Train for about so many seconds more: pairs, their loss, that of vectors of zeros on them, and epochs done.
+        fn run(&mut self, py: Python<'_>, seconds: f64) -> (u64, f64, f64, usize) {
+            let model = &mut self.model;
+            let done = py.detach(|| model.run(after(seconds)));
+            (done.pairs, done.loss, done.zero_loss, model.epoch())
+        }
+
+        /// Copy the words' vectors, the sums of the two they have, into `out` (v, dim).
+        fn copy_to(&self, py: Python<'_>, mut out: PyReadwriteArray2<'_, f32>) -> PyResult<()> {
+            let (width, model) = (out.as_array().ncols(), &self.model);
+            let out = out.as_slice_mut()?;
+            py.detach(|| out.chunks_exact_mut(width).enumerate().for_each(|(row, to)| model.copy_row(row, to)));
+            Ok(())
+        }
+    }
+
+    fn after(seconds: f64) -> Instant {
+        Instant::now() + Duration::from_secs_f64(seconds)
     }
 
     /// Reads text and lists; firth/text.py and firth/items.py check the arguments and say what errors mean. A UnicodeError
@@ -508,6 +592,8 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_class::<Word2Vec>()?;
+        module.add_class::<Cooccurrences>()?;
+        module.add_class::<GloVe>()?;
         module.add_class::<TextReader>()?;
         module.add_class::<Numbered>()?;
         module.add_function(wrap_pyfunction!(renumber, module)?)?;

@@ -68,6 +68,19 @@ impl Simd for Avx2 {
         unsafe { (exponent(v.0), exponent(v.1)) }
     }
     #[inline(always)]
+    unsafe fn rsqrt(v: Two) -> Two {
+        unsafe { (_mm256_rsqrt_ps(v.0), _mm256_rsqrt_ps(v.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Two) -> f32 {
+        unsafe {
+            let eight = fold(v);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
     unsafe fn sums(v: [Two; LANES]) -> Two {
         unsafe {
             (

@@ -59,6 +59,14 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), v) }
     }
     #[inline(always)]
+    unsafe fn rsqrt(v: Self::F) -> Self::F {
+        unsafe { _mm512_rsqrt14_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Self::F) -> f32 {
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+    #[inline(always)]
     unsafe fn sums(v: [Self::F; LANES]) -> Self::F {
         // A transpose that adds as it goes: four rounds, each halving the number of registers.
         unsafe {

@@ -41,24 +41,46 @@ pub trait Simd: Copy {
     unsafe fn round(v: Self::F) -> Self::F;
     /// 2 to the power of each lane, which holds a whole number in -126..127.
     unsafe fn pow2(v: Self::F) -> Self::F;
+    /// 1 / sqrt(v), relative error under 2^-11, for finite v > 0.
+    unsafe fn rsqrt(v: Self::F) -> Self::F;
     /// Lane i of the result is the sum of the lanes of `v[i]`.
     unsafe fn sums(v: [Self::F; LANES]) -> Self::F;
+    /// The sum of the lanes.
+    unsafe fn sum(v: Self::F) -> f32;
 
     /// 1 / (1 + exp(-v)), relative error under 1e-6 for |v| <= 20, beyond which it is that of 20; NaN stays NaN.
     #[inline(always)]
     unsafe fn sigmoid(v: Self::F) -> Self::F {
         unsafe {
             let t = Self::mul(Self::clamp(v, -20.0, 20.0), Self::splat(-std::f32::consts::LOG2_E));
-            let whole = Self::round(t);
-            let r = Self::sub(t, whole); // in -0.5..0.5
-            // 2^r by its Taylor series about 0: ln(2)^k / k!, the remainder under 2e-7 on this range.
-            let mut e = Self::splat(1.540_353e-4);
-            for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0] {
-                e = Self::fma(e, r, Self::splat(c));
-            }
+            let (e, scale) = exp2_parts::<Self>(t);
             let one = Self::splat(1.0);
-            Self::div(one, Self::fma(e, Self::pow2(whole), one))
+            Self::div(one, Self::fma(e, scale, one))
         }
+    }
+
+    /// 2 to the power of v, relative error under 1e-6 for |v| <= 126, beyond which it is that of 126; NaN stays NaN.
+    #[inline(always)]
+    unsafe fn exp2(v: Self::F) -> Self::F {
+        unsafe {
+            let (e, scale) = exp2_parts::<Self>(Self::clamp(v, -126.0, 126.0));
+            Self::mul(e, scale)
+        }
+    }
+}
+
+/// Two factors of 2^t: of the fraction, in about 0.7..1.4, and of the whole number next to it.
+#[inline(always)]
+unsafe fn exp2_parts<S: Simd>(t: S::F) -> (S::F, S::F) {
+    unsafe {
+        let whole = S::round(t);
+        let r = S::sub(t, whole); // in -0.5..0.5
+        // 2^r by its Taylor series about 0: ln(2)^k / k!, the remainder under 2e-7 on this range.
+        let mut e = S::splat(1.540_353e-4);
+        for c in [1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0] {
+            e = S::fma(e, r, S::splat(c));
+        }
+        (e, S::pow2(whole))
     }
 }
 
@@ -144,6 +166,17 @@ mod tests {
             }
             S::store(out.as_mut_ptr(), S::sigmoid(S::splat(f32::NAN)));
             assert!(out.iter().all(|x| x.is_nan()), "NaN must survive");
+            S::store(out.as_mut_ptr(), S::exp2(S::load(inputs.as_ptr())));
+            for (x, y) in inputs.iter().zip(out) {
+                assert!((f64::from(y) / f64::from(*x).exp2() - 1.0).abs() < 2e-6, "exp2({x}) = {y}");
+            }
+            let positive = inputs.map(|x: f32| (0.9 * x).exp());
+            S::store(out.as_mut_ptr(), S::rsqrt(S::load(positive.as_ptr())));
+            for (x, y) in positive.iter().zip(out) {
+                assert!((f64::from(y) * f64::from(*x).sqrt() - 1.0).abs() < 0.5f64.powi(11), "rsqrt({x}) = {y}");
+            }
+            let plain: f32 = numbers[..16].iter().sum();
+            assert!((S::sum(rows[0]) - plain).abs() < 16.0 * 16.0 * 7.2 * f32::EPSILON);
         }
     }
 

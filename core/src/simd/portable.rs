@@ -63,15 +63,20 @@ impl Simd for Portable {
         each(|i| f32::from_bits(((v[i] as i32 + 127) << 23) as u32))
     }
     #[inline(always)]
+    unsafe fn rsqrt(v: Self::F) -> Self::F {
+        each(|i| 1.0 / v[i].sqrt())
+    }
+    #[inline(always)]
     unsafe fn sums(v: [Self::F; LANES]) -> Self::F {
-        each(|i| {
-            let mut a = v[i];
-            for half in [8, 4, 2, 1] {
-                for j in 0..half {
-                    a[j] += a[j + half];
-                }
+        each(|i| unsafe { Self::sum(v[i]) })
+    }
+    #[inline(always)]
+    unsafe fn sum(mut v: Self::F) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for j in 0..half {
+                v[j] += v[j + half];
             }
-            a[0]
-        })
+        }
+        v[0]
     }
 }
