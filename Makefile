@@ -42,6 +42,7 @@ bench: $(VENV)/.dev  ## firth against its peers (needs the text of bench/README.
 	$(BIN)/python bench/learn.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/convert.py
+	$(BIN)/python bench/read.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) core/target build dist firth/*.so
