@@ -42,6 +42,7 @@ bench: $(VENV)/.dev  ## start and conversion against their peers
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/convert.py
+	$(BIN)/python bench/read.py
 
 bench-learn: $(VENV)/.dev  ## learning against its peers (hours; needs FOLDER as bench/README.md has it)
 	$(BIN)/python -m pip install --quiet --group bench

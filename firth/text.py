@@ -30,7 +30,7 @@ DROPPED = 0xFFFF_FFFE  # a word that `renumbered` leaves out
 SPILL_BYTES = 2 << 30  # ids of more bytes than this (half a billion tokens) go to a temporary file
 SLICE_BYTES = 16 << 20  # a step reads about so much; Ctrl-C waits for it
 BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
-PARQUET_ROWS = 8_192  # rows of Parquet read at once
+PARQUET_ROWS, PARQUET_ITEMS = 1 << 16, 1 << 20  # of Parquet, no more than so many are decoded at once
 COMPRESSED = (".gz", ".xz", ".zst")
 PLAIN = (".txt", ".text", ".md", ".rst")
 RECORDS = (".jsonl", ".ndjson", ".parquet")
@@ -571,8 +571,20 @@ def _read_list_columns(reader: Any, paths: list[str], column: str) -> Generator[
 
 
 def _chunks(table: Any, column: str) -> Iterator[Any]:
-    for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=[column]):
-        yield batch.column(0)
+    """A Parquet column in pieces of some items, or of many rows; the next one is decoded while one is used."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    groups = [table.metadata.row_group(n) for n in range(table.num_row_groups)]
+    paths = [table.schema.column(n).path for n in range(len(table.schema))]
+    leaf = next(n for n, path in enumerate(paths) if path == column or path.startswith(f"{column}."))
+    items = sum(group.column(leaf).num_values for group in groups)
+    rows = max(1, min(PARQUET_ROWS, PARQUET_ITEMS * table.metadata.num_rows // max(items, 1)))
+    batches = table.iter_batches(batch_size=rows, columns=[column])
+    with ThreadPoolExecutor(1) as other:
+        coming = other.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = other.submit(next, batches, None)
+            yield batch.column(0)
 
 
 def _json_lists(path: str, raw: IO[bytes], column: str) -> Iterator[list[Any]]:

@@ -21,6 +21,9 @@ pub enum Kind {
 }
 
 const INTEGER: u8 = 0xFF; // and eight bytes
+/// Small integers differ in few bits; multiplied by the first they differ in many, and by the second are themselves again.
+const SCATTER: u64 = 0x9E37_79B9_7F4A_7C15;
+const GATHER: u64 = 0xF1DE_83E1_9937_733D;
 const LARGE: u8 = 0xFE; // and the digits of an integer of more than 64 bits
 const OTHER: u8 = 0xFD; // and the label
 pub const MISSING: [u8; 1] = [0xFC];
@@ -31,7 +34,7 @@ const PIECE: usize = 1 << 15;
 #[inline(always)]
 pub fn integer(value: i64) -> [u8; 9] {
     let mut token = [INTEGER; 9];
-    token[1..].copy_from_slice(&value.to_le_bytes());
+    token[1..].copy_from_slice(&(value as u64).wrapping_mul(SCATTER).to_le_bytes());
     token
 }
 
@@ -52,8 +55,8 @@ pub fn token(kind: Kind, label: &[u8]) -> Vec<u8> {
 pub fn label(token: &[u8]) -> (Kind, Cow<'_, [u8]>) {
     match token {
         [INTEGER, rest @ ..] => {
-            let value = i64::from_le_bytes(rest.try_into().expect("eight bytes follow"));
-            (Kind::Integer, Cow::Owned(value.to_string().into_bytes()))
+            let value = u64::from_le_bytes(rest.try_into().expect("eight bytes follow")).wrapping_mul(GATHER);
+            (Kind::Integer, Cow::Owned((value as i64).to_string().into_bytes()))
         }
         [LARGE, rest @ ..] => (Kind::Integer, Cow::Borrowed(rest)),
         [OTHER, rest @ ..] => (Kind::Other, Cow::Borrowed(rest)),
