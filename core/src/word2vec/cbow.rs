@@ -4,7 +4,9 @@
 //! gradient of the mean, not by its share of it.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, true_gains};
+use super::{
+    Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, positions, true_gains,
+};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -14,7 +16,7 @@ pub struct Cbow;
 /// the positions around it, meets the noise words of all groups, at the price of one.
 const GROUPS: usize = 8;
 /// Noise words in a group.
-const EACH: usize = 4;
+const EACH: usize = 8;
 /// Positions that score with the same group.
 const MEMBERS: usize = Cbow::BLOCK / GROUPS;
 
@@ -25,7 +27,7 @@ fn place(b: usize) -> usize {
 }
 
 impl Block for Cbow {
-    const BLOCK: usize = 128;
+    const BLOCK: usize = 256;
     const SHARED: usize = GROUPS * EACH;
 
     #[inline(always)]
@@ -50,7 +52,7 @@ impl Block for Cbow {
     ) {
         unsafe {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
-            let count = Self::BLOCK.min(s.kept.len() - at);
+            let count = positions::<Self>(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
             let h: [*mut f32; Self::BLOCK] = std::array::from_fn(|b| s.h.as_mut_ptr().wrapping_add(b * stride));
@@ -79,12 +81,22 @@ impl Block for Cbow {
             true_gains::<S>(&mut s.gains, Self::BLOCK, alpha);
             noise_gains::<S>(&mut s.g, alpha, weight);
 
-            // Updates: dn = G^T H, dh = G N + gains o, o += gains h, and dh to all the company.
+            // Updates: dh = G N + gains o, dn = G^T H, o += gains h, and dh to all the company.
             for group in 0..GROUPS {
-                let (g, h) = (s.g.as_ptr().add(group * MEMBERS * EACH), &h_by_group[group * MEMBERS..][..MEMBERS]);
-                products::times::<S>(&mut s.dn[group * EACH * stride..], EACH, h, g, 1, EACH, stride);
+                let (members, words) = (group * MEMBERS, group * EACH);
+                let g = s.g.as_ptr().add(members * EACH);
+                products::times::<S>(&mut s.dx[members * stride..], MEMBERS, &n[words..][..EACH], g, EACH, 1, stride);
+                products::times::<S>(
+                    &mut s.dn[words * stride..],
+                    EACH,
+                    &h_by_group[members..][..MEMBERS],
+                    g,
+                    1,
+                    EACH,
+                    stride,
+                );
             }
-            by_groups!(stride, updates::<S>(model, at, s, &h, &n, count));
+            by_groups!(stride, updates::<S>(model, at, s, &h, count));
             for j in 0..Self::SHARED {
                 products::add_row::<S>(n[j], s.dn.as_ptr().add(j * stride), stride);
             }
@@ -120,7 +132,7 @@ unsafe fn means_and_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, h:
     }
 }
 
-/// For each position b: dh = g_b N, of its group, + gain * x_b and x_b += gain * h_b; then dh is added to each of its company.
+/// For each position b: dh_b += gain * x_b and x_b += gain * h_b; then dh_b is added to each of its company.
 #[inline(always)]
 unsafe fn updates<S: Simd, const C: usize>(
     column: usize,
@@ -128,19 +140,14 @@ unsafe fn updates<S: Simd, const C: usize>(
     at: usize,
     s: &mut Scratch,
     h: &[*mut f32],
-    n: &[*mut f32],
     count: usize,
 ) {
     unsafe {
         for b in 0..count {
             fetch_ahead::<Cbow, C>(model, column, at + b, b, s);
             let mut dh = [S::zero(); C];
-            for j in 0..EACH {
-                let g = S::splat(*s.g.get_unchecked(place(b) * EACH + j));
-                let n = n.get_unchecked(b % GROUPS * EACH + j).add(column);
-                for k in 0..C {
-                    dh[k] = S::fma(g, S::load(n.add(k * LANES)), dh[k]);
-                }
+            for k in 0..C {
+                dh[k] = S::load(s.dx.as_ptr().add(place(b) * model.vectors.stride + column + k * LANES));
             }
             let (gain, x, h) = (S::splat(s.gains[b]), s.x[b].add(column), h[b].add(column));
             for k in 0..C {

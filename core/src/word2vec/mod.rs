@@ -41,6 +41,10 @@ const HOT: usize = 256;
 /// that quality is kept (bench/LOG.md).
 const WEAR: f32 = 6.0;
 
+/// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of a
+/// vocabulary of a few words would overshoot.
+const MEETINGS: f64 = 4.0;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
     /// A word predicts each word of its company.
@@ -120,6 +124,8 @@ pub struct Model {
     noise: Quantiles,
     /// How often each of the HOT most frequent words is met in a chunk; none if one thread trains.
     hot: Vec<f32>,
+    /// Positions that take their gradients together; fewer than a block has where the vocabulary is small.
+    together: usize,
     level: Level,
 }
 
@@ -151,7 +157,10 @@ impl Model {
         };
         let hot = if options.threads > 1 { HOT } else { 0 };
         let hot = counts.iter().zip(&keep).take(hot).map(met).collect();
-        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
+        let kept = counts.iter().zip(&keep).map(|(&count, &keep)| count as f64 * f64::from(keep));
+        let (most, all) = kept.fold((0.0, 0.0), |(most, all), kept| (f64::max(most, kept), all + kept));
+        let together = ((MEETINGS * all / most) as usize).max(1);
+        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, together, level })
     }
 
     /// Begin with these vectors of some words, (rows, dim) each, instead of random ones and zeros.
@@ -353,13 +362,14 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     done.words += thin(model, &text[place..text.len().min(place + CHUNK)], s, &mut rng);
 
     let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
+    let together = model.together.min(B::BLOCK);
     let rates: Vec<f32> =
-        (0..s.kept.len()).step_by(B::BLOCK).map(|at| rate(model, text.len(), chunk, share(at))).collect();
+        (0..s.kept.len()).step_by(together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
     for j in 0..B::SHARED {
         s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
-        unsafe { B::train::<S>(model, i * B::BLOCK, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
+        unsafe { B::train::<S>(model, i * together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
     }
 }
 
@@ -393,11 +403,17 @@ fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
     words
 }
 
+/// How many positions the block at `at` has.
+#[inline(always)]
+fn positions<B: Block>(model: &Model, at: usize, s: &Scratch) -> usize {
+    B::BLOCK.min(model.together).min(s.kept.len() - at)
+}
+
 /// Find the rows of the block's pairs: each position's word with the words of its window, of a reach drawn at random.
 /// Returns how many there are.
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
-    let (window, count) = (model.options.window, B::BLOCK.min(s.kept.len() - at));
+    let (window, count) = (model.options.window, positions::<B>(model, at, s));
     for place in 0..B::BLOCK + 2 * window {
         if let Some(&word) = s.kept.get((at + place).wrapping_sub(window)) {
             s.near[place] = B::company_row(model, s, word);
@@ -442,11 +458,9 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
 /// The rows of the block's words and of its noise words; and the next block's noise words are drawn.
 #[inline(always)]
 fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
+    let count = positions::<B>(model, at, s);
     for b in 0..B::BLOCK {
-        s.x[b] = match s.kept.get(at + b) {
-            Some(&word) => B::word_row(model, s, word),
-            None => s.zero.as_mut_ptr(),
-        };
+        s.x[b] = if b < count { B::word_row(model, s, s.kept[at + b]) } else { s.zero.as_mut_ptr() };
     }
     for j in 0..B::SHARED {
         s.n[j] = s.context.row(model, &model.context, s.noise[j]);
@@ -459,9 +473,9 @@ fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng)
 #[inline(always)]
 fn fetch_ahead<B: Block, const C: usize>(model: &Model, column: usize, i: usize, b: usize, s: &mut Scratch) {
     let prefetch = |row: *mut f32| (0..C).for_each(|k| prefetch_for_writing(row.wrapping_add(column + k * LANES)));
-    if let Some(&word) = s.kept.get(i + B::BLOCK) {
+    if let Some(&word) = s.kept.get(i + B::BLOCK.min(model.together)) {
         prefetch(B::word_row(model, s, word));
-        if let Some(&word) = s.kept.get(i + B::BLOCK + model.options.window) {
+        if let Some(&word) = s.kept.get(i + B::BLOCK.min(model.together) + model.options.window) {
             prefetch(B::company_row(model, s, word));
         }
         if let Some(&word) = s.noise.get(b) {
@@ -568,8 +582,8 @@ mod tests {
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
         let (block, shared) = match o.method {
-            Method::SkipGram => (SkipGram::BLOCK, SkipGram::SHARED),
-            Method::Cbow => (Cbow::BLOCK, Cbow::SHARED),
+            Method::SkipGram => (SkipGram::BLOCK.min(model.together), SkipGram::SHARED),
+            Method::Cbow => (Cbow::BLOCK.min(model.together), Cbow::SHARED),
         };
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -619,9 +633,9 @@ mod tests {
                             company.iter().for_each(|&j| add(&mut h, 1.0 / company.len() as f64, &x0[j]));
                             let group = (i - at) % 8; // of eight, each with every eighth noise word
                             for &n in noise.iter().skip(group).step_by(8) {
-                                let weight = o.negatives as f64 / 4.0;
+                                let weight = o.negatives as f64 / 8.0;
                                 let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
-                                add(&mut dh, g, &c1[n]);
+                                add(&mut dh, g, &c0[n]);
                                 add(&mut c[n], g, &h);
                             }
                             let g = alpha * (1.0 - sigmoid(dot(&h, &c0[word])));

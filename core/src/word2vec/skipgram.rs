@@ -4,7 +4,9 @@
 //! see what those before it changed.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, true_gains};
+use super::{
+    Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, positions, true_gains,
+};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -37,7 +39,7 @@ impl Block for SkipGram {
     ) {
         unsafe {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
-            let count = Self::BLOCK.min(s.kept.len() - at);
+            let count = positions::<Self>(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
 
