@@ -29,6 +29,7 @@ fn place(b: usize) -> usize {
 impl Block for Cbow {
     const BLOCK: usize = 256;
     const SHARED: usize = GROUPS * EACH;
+    const MEETINGS: f64 = 4.0;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
@@ -52,7 +53,7 @@ impl Block for Cbow {
     ) {
         unsafe {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
-            let count = positions::<Self>(model, at, s);
+            let count = positions(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
             let h: [*mut f32; Self::BLOCK] = std::array::from_fn(|b| s.h.as_mut_ptr().wrapping_add(b * stride));

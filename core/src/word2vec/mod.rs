@@ -41,10 +41,6 @@ const HOT: usize = 256;
 /// that quality is kept (bench/LOG.md).
 const WEAR: f32 = 6.0;
 
-/// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of a
-/// vocabulary of a few words would overshoot.
-const MEETINGS: f64 = 4.0;
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
     /// A word predicts each word of its company.
@@ -93,6 +89,9 @@ trait Block {
     const BLOCK: usize;
     /// Noise words that a block shares.
     const SHARED: usize;
+    /// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of
+    /// a vocabulary of a few words would overshoot.
+    const MEETINGS: f64;
 
     /// The row of a word that a position is of.
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32;
@@ -159,7 +158,11 @@ impl Model {
         let hot = counts.iter().zip(&keep).take(hot).map(met).collect();
         let kept = counts.iter().zip(&keep).map(|(&count, &keep)| count as f64 * f64::from(keep));
         let (most, all) = kept.fold((0.0, 0.0), |(most, all), kept| (f64::max(most, kept), all + kept));
-        let together = ((MEETINGS * all / most) as usize).max(1);
+        let (block, meetings) = match options.method {
+            Method::SkipGram => (SkipGram::BLOCK, SkipGram::MEETINGS),
+            Method::Cbow => (Cbow::BLOCK, Cbow::MEETINGS),
+        };
+        let together = ((meetings * all / most) as usize).clamp(1, block);
         Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, together, level })
     }
 
@@ -362,14 +365,13 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     done.words += thin(model, &text[place..text.len().min(place + CHUNK)], s, &mut rng);
 
     let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
-    let together = model.together.min(B::BLOCK);
     let rates: Vec<f32> =
-        (0..s.kept.len()).step_by(together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
+        (0..s.kept.len()).step_by(model.together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
     for j in 0..B::SHARED {
         s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
-        unsafe { B::train::<S>(model, i * together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
+        unsafe { B::train::<S>(model, i * model.together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
     }
 }
 
@@ -405,15 +407,15 @@ fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
 
 /// How many positions the block at `at` has.
 #[inline(always)]
-fn positions<B: Block>(model: &Model, at: usize, s: &Scratch) -> usize {
-    B::BLOCK.min(model.together).min(s.kept.len() - at)
+fn positions(model: &Model, at: usize, s: &Scratch) -> usize {
+    model.together.min(s.kept.len() - at)
 }
 
 /// Find the rows of the block's pairs: each position's word with the words of its window, of a reach drawn at random.
 /// Returns how many there are.
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
-    let (window, count) = (model.options.window, positions::<B>(model, at, s));
+    let (window, count) = (model.options.window, positions(model, at, s));
     for place in 0..B::BLOCK + 2 * window {
         if let Some(&word) = s.kept.get((at + place).wrapping_sub(window)) {
             s.near[place] = B::company_row(model, s, word);
@@ -458,7 +460,7 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
 /// The rows of the block's words and of its noise words; and the next block's noise words are drawn.
 #[inline(always)]
 fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
-    let count = positions::<B>(model, at, s);
+    let count = positions(model, at, s);
     for b in 0..B::BLOCK {
         s.x[b] = if b < count { B::word_row(model, s, s.kept[at + b]) } else { s.zero.as_mut_ptr() };
     }
@@ -473,9 +475,9 @@ fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng)
 #[inline(always)]
 fn fetch_ahead<B: Block, const C: usize>(model: &Model, column: usize, i: usize, b: usize, s: &mut Scratch) {
     let prefetch = |row: *mut f32| (0..C).for_each(|k| prefetch_for_writing(row.wrapping_add(column + k * LANES)));
-    if let Some(&word) = s.kept.get(i + B::BLOCK.min(model.together)) {
+    if let Some(&word) = s.kept.get(i + model.together) {
         prefetch(B::word_row(model, s, word));
-        if let Some(&word) = s.kept.get(i + B::BLOCK.min(model.together) + model.options.window) {
+        if let Some(&word) = s.kept.get(i + model.together + model.options.window) {
             prefetch(B::company_row(model, s, word));
         }
         if let Some(&word) = s.noise.get(b) {
@@ -582,8 +584,8 @@ mod tests {
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
         let (block, shared) = match o.method {
-            Method::SkipGram => (SkipGram::BLOCK.min(model.together), SkipGram::SHARED),
-            Method::Cbow => (Cbow::BLOCK.min(model.together), Cbow::SHARED),
+            Method::SkipGram => (model.together, SkipGram::SHARED),
+            Method::Cbow => (model.together, Cbow::SHARED),
         };
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();

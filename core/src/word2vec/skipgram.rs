@@ -16,6 +16,7 @@ impl Block for SkipGram {
     // Chosen for quality first (bench/LOG.md).
     const BLOCK: usize = 32;
     const SHARED: usize = 16;
+    const MEETINGS: f64 = 1.5;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
@@ -39,7 +40,7 @@ impl Block for SkipGram {
     ) {
         unsafe {
             let (stride, dim) = (model.vectors.stride, model.options.dim);
-            let count = positions::<Self>(model, at, s);
+            let count = positions(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
 
