@@ -194,12 +194,13 @@ impl Model {
     pub fn run(&mut self, ids: &[u32], from: u64, to: u64) -> Done {
         let model = &*self;
         let next = AtomicU64::new(from);
+        let threads = (self.options.threads as u64).min(to - from);
         let work = || {
             let mut scratch = Scratch::new(model);
             let mut done = Done::default();
             loop {
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
-                merge(model, &mut scratch, rate(model, ids.len(), chunk.min(to), 0.0));
+                merge(model, &mut scratch, rate(model, ids.len(), chunk.min(to), 0.0), threads);
                 if chunk >= to {
                     return done;
                 }
@@ -215,7 +216,6 @@ impl Model {
                 }
             }
         };
-        let threads = (self.options.threads as u64).min(to - from);
         let mut all = Done::default();
         if threads == 1 {
             all.add(&work());
@@ -492,8 +492,8 @@ fn fetch_ahead<B: Block, const C: usize>(model: &Model, column: usize, i: usize,
 /// the other. Met often, each thread alone moves it all the way to where the text draws it, and the mean is right. In
 /// between, with n meetings that each wear off a share w of the way, a thread goes 1 - exp(-n w) of it, and p threads one
 /// after the other 1 - exp(-p n w): the ratio of the two, over p, is what the sum of the moves is taken times.
-fn merge(model: &Model, s: &mut Scratch, rate: f32) {
-    let threads = model.options.threads as f32;
+fn merge(model: &Model, s: &mut Scratch, rate: f32, threads: u64) {
+    let threads = threads as f32;
     for (matrix, own) in [(&model.vectors, &mut s.vectors), (&model.context, &mut s.context)] {
         for (word, met) in model.hot.iter().enumerate() {
             let wear = (met * rate * WEAR).max(1e-6);
@@ -722,9 +722,9 @@ mod tests {
         let model = Model::new(&counts, two, Level::Portable).unwrap();
         let (mut first, mut second) = (Scratch::new(&model), Scratch::new(&model));
         let merge_all = |first: &mut Scratch, second: &mut Scratch| {
-            merge(&model, first, 0.025);
-            merge(&model, second, 0.025);
-            merge(&model, first, 0.025);
+            merge(&model, first, 0.025, 2);
+            merge(&model, second, 0.025, 2);
+            merge(&model, first, 0.025, 2);
         };
         merge_all(&mut first, &mut second);
         let stride = model.context.stride;
