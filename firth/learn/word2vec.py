@@ -165,7 +165,8 @@ def word2vec(
     CorpusError
         If the source cannot be read, or no two words occur often enough.
     ArgumentError
-        If an option is out of range, or `start` has no columns `count` and `context` or is of another width than dim.
+        If an option is out of range, or `start` has no columns `count` and `context`, is of another width than dim or was
+        learned by another method.
     TrainingError
         If training diverges; a lower alpha helps.
 
@@ -245,7 +246,7 @@ def word2vec_steps(
     if start is None:
         old, corpus = None, (yield from read_corpus_steps(source, reading, threads=threads))
     else:
-        _check_start(start, options.dim)
+        _check_start(start, options)
         corpus = yield from read_corpus_steps(source, reading, vocabulary=list(start), threads=threads)
         old, corpus = _joined(start, corpus, threads)
     keep_context = start is not None if keep_context is None else keep_context
@@ -253,7 +254,7 @@ def word2vec_steps(
         corpus, options, threads, old=old, keep_context=keep_context, keep_on_interrupt=keep_on_interrupt
     )
     recipe: dict[str, Any] = {
-        "method": "cbow" if isinstance(options, Cbow) else "word2vec",
+        "method": _method(options),
         "options": {**asdict(options), "threads": threads, **asdict(reading)},
         "corpus": {"sources": corpus.sources, "digest": corpus.digest}
         | {"tokens": corpus.tokens, "kept_tokens": corpus.kept_tokens, "sentences": corpus.sentences},
@@ -281,7 +282,11 @@ def _width(start: Space | None) -> int:
     return DIM if start is None else start.vectors.shape[1]
 
 
-def _check_start(start: Space, dim: int) -> None:
+def _method(options: SkipGram) -> str:
+    return "cbow" if isinstance(options, Cbow) else "word2vec"
+
+
+def _check_start(start: Space, options: SkipGram) -> None:
     for name in ("context", "count"):
         if name not in start.columns:
             raise ArgumentError(
@@ -289,8 +294,12 @@ def _check_start(start: Space, dim: int) -> None:
                 " with keep_context=True (--keep-context)"
             )
     d, context, count = start.vectors.shape[1], start.columns["context"], start.columns["count"]
-    if dim != d:
-        raise ShapeError(f"dim must be that of the space to go on from, {d}; got {dim}")
+    if options.dim != d:
+        raise ShapeError(f"dim must be that of the space to go on from, {d}; got {options.dim}")
+    if (method := start.recipe.get("method", _method(options))) != _method(options):
+        raise ArgumentError(
+            f"start was learned by {method}, whose vectors mean something else to {_method(options)}; go on by {method}"
+        )
     if context.shape != start.vectors.shape:
         raise ShapeError(f"start must have a context as its vectors, {start.vectors.shape}; got {context.shape}")
     if count.ndim > 1 or count.dtype.kind not in "iu" or (count < 0).any():

@@ -254,6 +254,10 @@ def test_what_cannot_be_gone_on_from_is_told(first):
     ]:
         with pytest.raises(ArgumentError, match=message):
             word2vec(list(sentences(50)), start=start, dim=dim)
+    with pytest.raises(
+        ArgumentError, match="learned by word2vec, whose vectors mean something else to cbow; go on by word2vec"
+    ):
+        firth.cbow(list(sentences(50)), start=first)
     with pytest.raises(ArgumentError, match="16; got 100"):
         next(word2vec_steps(list(sentences(50)), SkipGram(), start=first))
 
