@@ -129,7 +129,8 @@ def test_learn_takes_every_option(corpus, tmp_path):
     (tmp_path / "more.jsonl").write_text('{"body": "rome oslo rome oslo rome"}\n' * 9)
     space = tmp_path / "w.space"
     options = "--dim 8 --window 2 --negatives 3 --sample 0 --min-count 2 --max-vocab 2 --epochs 2 --alpha 0.05 --seed 7"
-    more = "--threads 1 --tokens whitespace --sentences paragraph --errors replace --column body --quiet --phrases 1 --phrase-threshold 9"
+    more = "--threads 1 --tokens whitespace --sentences paragraph --errors replace --column body --quiet"
+    more += " --phrases 1 --phrase-threshold 9"
     _, err = run("learn", tmp_path / "more.jsonl", "-o", space, *options.split(), *more.split())
     assert err == ""
     recipe = firth.Space.open(space).recipe
