@@ -61,8 +61,12 @@ def learn(
     window: Annotated[int | None, typer.Option(help="Words on each side.", show_default="5; glove 15")] = None,
     min_count: Annotated[int, typer.Option(help="Leave out rarer words.")] = 5,
     max_vocab: Annotated[int | None, typer.Option(help="Keep only so many words.", show_default="all")] = None,
-    phrases: Annotated[int, typer.Option(help="Passes that join words such as 'new york'.")] = 0,
-    phrase_threshold: Annotated[float, typer.Option(help="Higher: fewer phrases.")] = 100.0,
+    phrases: Annotated[
+        int | None, typer.Option(help="Passes that join words such as 'new york'.", show_default="0, or --continue's")
+    ] = None,
+    phrase_threshold: Annotated[
+        float | None, typer.Option(help="Higher: fewer phrases.", show_default="100, or --continue's")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="5; glove 15")] = None,
     negatives: Annotated[int | None, typer.Option(help="Noise words a pair; not glove.", show_default="5")] = None,
     sample: Annotated[
@@ -119,15 +123,10 @@ def learn(
     old = None if start is None else firth.Space.open(start)
     before = {} if old is None else {**old.recipe.get("options", {}), "method": old.recipe.get("method")}
     method = method or before.get("method") or "word2vec"
+    chosen = {"tokens": tokens, "sentences": sentences, "phrases": phrases, "phrase_threshold": phrase_threshold}
+    inherited = {name: before[name] for name in chosen if name in before}
     reading = Reading(
-        tokens or before.get("tokens") or "words",
-        sentences or before.get("sentences") or "line",
-        errors,
-        min_count,
-        max_vocab,
-        column,
-        phrases,
-        phrase_threshold,
+        errors=errors, min_count=min_count, max_vocab=max_vocab, column=column, **(inherited | _given(chosen))
     )
     width = dim if dim is not None or old is None else old.vectors.shape[1]
     common = {"dim": width, "window": window, "epochs": epochs, "seed": seed, "threads": threads}

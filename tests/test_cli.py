@@ -104,11 +104,24 @@ def test_learn_by_every_method_and_go_on(corpus, tmp_path):
     few = ["--dim", 8, "--epochs", 1, "--threads", 1, "--quiet"]
     run("learn", corpus, "-o", first, "--method", "glove", "--x-max", 10, "--rate", 0.1, *few)
     assert firth.Space.open(first).recipe["options"]["x_max"] == 10
-    run("learn", corpus, "-o", first, "--method", "cbow", "--tokens", "whitespace", "--keep-context", *few)
+    run(
+        "learn",
+        corpus,
+        "-o",
+        first,
+        "--method",
+        "cbow",
+        "--tokens",
+        "whitespace",
+        "--phrases",
+        1,
+        "--keep-context",
+        *few,
+    )
     run("learn", corpus, "-o", more, "--continue", first, "--epochs", 1, "--threads", 1, "-q")
     recipe = firth.Space.open(more).recipe
     assert recipe["method"] == "cbow"
-    assert (recipe["options"]["dim"], recipe["options"]["tokens"]) == (8, "whitespace")
+    assert {"dim": 8, "tokens": "whitespace", "phrases": 1}.items() <= recipe["options"].items()
     assert [earlier["method"] for earlier in recipe["continued"]] == ["cbow"]
 
 
