@@ -80,7 +80,7 @@ impl Block for Cbow {
                 }
             }
             true_gains::<S>(&mut s.gains, Self::BLOCK, alpha);
-            noise_gains::<S>(&mut s.g, alpha, weight);
+            noise_gains::<S>(&mut s.g[..Self::BLOCK * EACH], alpha, weight);
 
             // Updates: dh = G N + gains o, dn = G^T H, o += gains h, and dh to all the company.
             for group in 0..GROUPS {
