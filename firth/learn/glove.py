@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from firth._check import ArgumentError, CorpusError, TrainingError, check_int, check_number
-from firth.learn.word2vec import DIVERGED, STEP_S, LearnStep, Source
+from firth.learn.word2vec import DIVERGED, STEP_S, LearnStep, Source, recipe_of
 from firth.space import Space
 from firth.steps import drain
 from firth.text import Corpus, PhraseStep, Reading, ReadStep, available_threads, read_corpus_steps
@@ -163,14 +163,7 @@ def glove_steps(
     corpus = yield from read_corpus_steps(source, reading, threads=threads)
     counts = yield from _count(corpus, options, threads)
     vectors, interrupted_at = yield from _train(corpus, counts, options, threads, keep_on_interrupt)
-    recipe: dict[str, Any] = {
-        "method": "glove",
-        "options": {**asdict(options), "threads": threads, **asdict(reading)},
-        "corpus": {"sources": corpus.sources, "digest": corpus.digest}
-        | {"tokens": corpus.tokens, "kept_tokens": corpus.kept_tokens, "sentences": corpus.sentences},
-    }
-    if interrupted_at is not None:
-        recipe["interrupted_at"] = round(interrupted_at, 4)
+    recipe = recipe_of("glove", options, reading, corpus, threads, interrupted_at)
     return Space(corpus.labels, vectors, columns={"count": corpus.counts}, recipe=recipe)
 
 

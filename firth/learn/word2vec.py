@@ -253,19 +253,25 @@ def word2vec_steps(
     vectors, context, interrupted_at = yield from _train(
         corpus, options, threads, old=old, keep_context=keep_context, keep_on_interrupt=keep_on_interrupt
     )
-    recipe: dict[str, Any] = {
-        "method": _method(options),
-        "options": {**asdict(options), "threads": threads, **asdict(reading)},
-        "corpus": {"sources": corpus.sources, "digest": corpus.digest}
-        | {"tokens": corpus.tokens, "kept_tokens": corpus.kept_tokens, "sentences": corpus.sentences},
-    }
-    if interrupted_at is not None:
-        recipe["interrupted_at"] = round(interrupted_at, 4)
+    recipe = recipe_of(_method(options), options, reading, corpus, threads, interrupted_at)
     columns = {"count": corpus.counts} | ({"context": context} if context is not None else {})
     if old is not None:
         others, history = _carried(old, len(corpus.labels))
         columns, recipe = columns | others, recipe | history
     return Space(corpus.labels, vectors, columns=columns, recipe=recipe)
+
+
+def recipe_of(
+    method: str, options: Any, reading: Reading, corpus: Corpus, threads: int, interrupted_at: float | None
+) -> dict[str, Any]:
+    """How a space was learned; `interrupted_at`: the share of the training after which it was."""
+    recipe: dict[str, Any] = {
+        "method": method,
+        "options": {**asdict(options), "threads": threads, **asdict(reading)},
+        "corpus": {"sources": corpus.sources, "digest": corpus.digest}
+        | {"tokens": corpus.tokens, "kept_tokens": corpus.kept_tokens, "sentences": corpus.sentences},
+    }
+    return recipe if interrupted_at is None else recipe | {"interrupted_at": round(interrupted_at, 4)}
 
 
 # Going on
