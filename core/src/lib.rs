@@ -5,6 +5,7 @@ pub mod glove;
 pub mod matrix;
 pub mod peak;
 pub mod random;
+pub mod search;
 pub mod simd;
 pub mod text;
 pub mod vectors;
@@ -14,6 +15,7 @@ pub mod word2vec;
 mod door {
     use crate::glove::counts::Counter;
     use crate::glove::train;
+    use crate::search::{self, Codes, Goal, Metric, Own, Queries};
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
@@ -22,13 +24,14 @@ mod door {
     use crate::text::vocabulary;
     use crate::vectors;
     use crate::word2vec::{self, Method};
-    use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
+    use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
     use pyo3::buffer::PyBuffer;
     use pyo3::exceptions::{PyLookupError, PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
     use pyo3::ffi;
     use pyo3::prelude::*;
     use pyo3::pybacked::PyBackedStr;
     use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+    use std::cell::Cell;
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
     use std::time::{Duration, Instant};
@@ -59,6 +62,159 @@ mod door {
     fn peak_flops(py: Python<'_>, threads: usize) -> PyResult<f64> {
         let level = Level::chosen().map_err(PyValueError::new_err)?;
         Ok(py.detach(|| crate::peak::peak_flops(level, threads, Duration::from_millis(200))))
+    }
+
+    /// Products and sums of codes of eight bits a second that this machine reaches at most, measured likewise.
+    #[pyfunction]
+    fn peak_int8_ops(py: Python<'_>, threads: usize) -> PyResult<f64> {
+        let level = Level::chosen().map_err(PyValueError::new_err)?;
+        Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200))))
+    }
+
+    /// Keys to be searched, kept alive; firth/search.py checks the arguments.
+    #[pyclass(frozen)]
+    struct Index {
+        vectors: Py<PyArray2<f32>>,
+        codes: Option<Codes>,
+        totals: search::Totals,
+        level: Level,
+    }
+
+    /// What a search is asked beside its queries and keys.
+    struct Wanted {
+        metric: Metric,
+        goal: Goal,
+        own: Own,
+        threads: usize,
+    }
+
+    fn metric(name: &str) -> PyResult<Metric> {
+        match name {
+            "dot" => Ok(Metric::Dot),
+            "cosine" => Ok(Metric::Cosine),
+            "scaled" => Ok(Metric::Scaled),
+            "euclidean" => Ok(Metric::Euclidean),
+            _ => Err(PyValueError::new_err(format!("no such metric: {name}"))),
+        }
+    }
+
+    impl Index {
+        fn answers(
+            &self,
+            py: Python<'_>,
+            queries: &Bound<'_, PyAny>,
+            allowed: Option<PyReadonlyArray1<'_, bool>>,
+            wanted: Wanted,
+        ) -> PyResult<Vec<Vec<search::Hit>>> {
+            let vectors = self.vectors.bind(py).try_readonly()?;
+            let d = vectors.as_array().ncols();
+            let (narrow, wide);
+            let queries = if let Ok(array) = queries.cast::<PyArray2<f32>>() {
+                narrow = array.try_readonly()?;
+                Queries::F32(narrow.as_slice()?)
+            } else {
+                wide = queries.cast::<PyArray2<f64>>()?.try_readonly()?;
+                Queries::F64(wide.as_slice()?)
+            };
+            let allowed = allowed.as_ref().map(|allowed| allowed.as_slice()).transpose()?;
+            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: self.codes.as_ref() };
+            let Wanted { metric, goal, own, threads } = wanted;
+            let request = search::Request { queries, metric, goal, allowed, own, threads, level: self.level };
+            py.detach(|| {
+                let interrupted = Cell::new(None);
+                let stop = || {
+                    let signal = Python::attach(|py| py.check_signals());
+                    signal.map_err(|error| interrupted.set(Some(error))).is_err()
+                };
+                let found = search::search(&keys, &request, &self.totals, &stop);
+                found.ok_or_else(|| interrupted.take().expect("a search ends early only by a signal"))
+            })
+        }
+    }
+
+    #[pymethods]
+    impl Index {
+        /// With `coded`, ready for many queries; ValueError if a number is not finite.
+        #[new]
+        fn new(vectors: PyReadonlyArray2<'_, f32>, coded: bool, threads: usize) -> PyResult<Self> {
+            let level = Level::chosen().map_err(PyValueError::new_err)?;
+            let py = vectors.py();
+            let (numbers, d) = (vectors.as_slice()?, vectors.as_array().ncols());
+            let codes = if coded {
+                let codes = py.detach(|| Codes::new(numbers, d, threads, level))?;
+                Some(codes.ok_or_else(|| PyValueError::new_err("not finite"))?)
+            } else {
+                None
+            };
+            Ok(Self { vectors: (*vectors).clone().unbind(), codes, totals: search::Totals::default(), level })
+        }
+
+        /// The k best keys of each query, (q, k): scores and rows. `own` is the row that the first query has among the
+        /// keys; a query's own row is left out.
+        #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, own=None))]
+        #[allow(clippy::too_many_arguments)]
+        fn top_k<'py>(
+            &self,
+            py: Python<'py>,
+            queries: &Bound<'py, PyAny>,
+            k: usize,
+            metric_name: &str,
+            threads: usize,
+            allowed: Option<PyReadonlyArray1<'py, bool>>,
+            own: Option<usize>,
+        ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<i64>>)> {
+            let own = own.map_or(Own::No, Own::Others);
+            let wanted = Wanted { metric: metric(metric_name)?, goal: Goal::Best(k), own, threads };
+            let found = self.answers(py, queries, allowed, wanted)?;
+            let (scores, rows) = split(py, &found);
+            Ok((scores.reshape([found.len(), k])?, rows.reshape([found.len(), k])?))
+        }
+
+        /// The keys that score at least so much with each query: where each query's end, scores and rows. With `own`, rows
+        /// up to the query's own are left out.
+        #[pyo3(signature = (queries, score, metric_name, threads, allowed=None, own=None))]
+        #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+        fn within<'py>(
+            &self,
+            py: Python<'py>,
+            queries: &Bound<'py, PyAny>,
+            score: f64,
+            metric_name: &str,
+            threads: usize,
+            allowed: Option<PyReadonlyArray1<'py, bool>>,
+            own: Option<usize>,
+        ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>)> {
+            let own = own.map_or(Own::No, Own::Later);
+            let wanted = Wanted { metric: metric(metric_name)?, goal: Goal::AtLeast(score), own, threads };
+            let found = self.answers(py, queries, allowed, wanted)?;
+            let ends = found.iter().scan(0, |end, hits| {
+                *end += hits.len() as i64;
+                Some(*end)
+            });
+            let ends = PyArray1::from_iter(py, ends);
+            let (scores, rows) = split(py, &found);
+            Ok((ends, scores, rows))
+        }
+
+        /// Sums over all searches: scanned, candidates, rescored, collapses.
+        fn statistics(&self) -> (u64, u64, u64, u64) {
+            let did = self.totals.read();
+            (did.scanned, did.candidates, did.rescored, did.collapses)
+        }
+
+        /// What the codes take; 0 if there are none.
+        fn code_bytes(&self) -> usize {
+            self.codes.as_ref().map_or(0, Codes::bytes)
+        }
+    }
+
+    fn split<'py>(
+        py: Python<'py>,
+        found: &[Vec<search::Hit>],
+    ) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
+        let scores = found.iter().flatten().map(|hit| hit.score).collect();
+        let rows = found.iter().flatten().map(|hit| hit.row as i64).collect();
+        (PyArray1::from_vec(py, scores), PyArray1::from_vec(py, rows))
     }
 
     /// A word2vec model in training; firth/learn/word2vec.py checks the arguments.
@@ -591,6 +747,8 @@ mod door {
         module.add_function(wrap_pyfunction!(digest, module)?)?;
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
+        module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
+        module.add_class::<Index>()?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<Cooccurrences>()?;
         module.add_class::<GloVe>()?;

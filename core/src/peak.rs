@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{LANES, Level, Portable, Simd};
+use crate::simd::{Int8, LANES, Level, Portable, Simd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,69 @@ pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
     })
+}
+
+/// The same of codes of eight bits, as search multiplies them.
+pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration) -> f64 {
+    let work = || {
+        // SAFETY: `level` is one that the processor has.
+        unsafe {
+            match level.for_codes() {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => rate_int8_avx512(duration),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => rate_int8_avx2(duration),
+                _ => rate_int8::<Portable, 1>(duration),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vnni,avx2,fma,bmi2")]
+fn rate_int8_avx512(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate_int8::<Avx512, SUMS>(duration) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+fn rate_int8_avx2(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate_int8::<Avx2, 2>(duration) }
+}
+
+/// Operations a second of one thread: four products and sums of each of sixteen keys at a time.
+#[inline(always)]
+unsafe fn rate_int8<S: Int8, const N: usize>(duration: Duration) -> f64 {
+    unsafe {
+        let (codes, packed) = (black_box([3u8; 64]), black_box(S::pack([1, -2, 3, -4])));
+        let (keys, query) = (S::keys(codes.as_ptr()), S::query(&raw const packed));
+        let mut sums: [S::Sums; N] = std::array::from_fn(|i| S::start(i as i32));
+        let (mut rounds, began) = (0, Instant::now());
+        let took = loop {
+            for _ in 0..ROUNDS {
+                for sum in &mut sums {
+                    *sum = S::dot(*sum, keys, query);
+                }
+            }
+            rounds += ROUNDS;
+            let took = began.elapsed();
+            if took >= duration {
+                break took;
+            }
+        };
+        let mut out = [0f32; LANES];
+        for sum in sums {
+            S::store(out.as_mut_ptr(), S::floats(sum));
+            black_box(&out);
+        }
+        (rounds * 2 * (N * LANES * 4) as u64) as f64 / took.as_secs_f64()
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -83,6 +146,8 @@ mod tests {
     fn the_peak_is_a_positive_number_on_every_version() {
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
             let peak = peak_flops(level, 2, Duration::from_millis(5));
+            assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
+            let peak = peak_int8_ops(level, 2, Duration::from_millis(5));
             assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
         }
     }

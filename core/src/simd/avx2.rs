@@ -1,6 +1,6 @@
 //! Sixteen floats in two 256-bit registers.
 
-use super::{LANES, Simd};
+use super::{Int8, LANES, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -87,6 +87,67 @@ impl Simd for Avx2 {
                 eight(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]),
                 eight(v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15]),
             )
+        }
+    }
+    #[inline(always)]
+    unsafe fn at_least(a: Two, b: Two) -> u16 {
+        unsafe {
+            let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a.0, b.0));
+            let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a.1, b.1));
+            (low | high << 8) as u16
+        }
+    }
+}
+
+/// Codes widened to 16 bits: `vpmaddwd` is exact, where `vpmaddubsw` would saturate at 32,767, and two products of codes may
+/// reach 64,770. Two sums a key, of the even and of the odd pairs of codes, that are added at the end.
+impl Int8 for Avx2 {
+    type Packed = [i16; 4];
+    type Query = __m256i;
+    type Keys = [__m256i; 4];
+    type Sums = [__m256i; 4];
+
+    #[inline(always)]
+    fn pack(codes: [i8; 4]) -> Self::Packed {
+        codes.map(i16::from)
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { _mm256_set1_epi64x(p.cast::<i64>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe {
+            [
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.cast())),
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(16).cast())),
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(32).cast())),
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(48).cast())),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn start(value: i32) -> Self::Sums {
+        unsafe { [_mm256_set1_epi64x(i64::from(value as u32)); 4] } // to the even pairs
+    }
+    #[inline(always)]
+    unsafe fn dot(s: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        unsafe {
+            [
+                _mm256_add_epi32(s[0], _mm256_madd_epi16(keys[0], query)),
+                _mm256_add_epi32(s[1], _mm256_madd_epi16(keys[1], query)),
+                _mm256_add_epi32(s[2], _mm256_madd_epi16(keys[2], query)),
+                _mm256_add_epi32(s[3], _mm256_madd_epi16(keys[3], query)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn floats(s: Self::Sums) -> Two {
+        unsafe {
+            // Horizontal adds work within 128-bit halves: the pairs of lanes come out in the order 0 2 1 3.
+            let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[0], s[1]));
+            let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[2], s[3]));
+            (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
         }
     }
 }

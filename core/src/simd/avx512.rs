@@ -1,6 +1,6 @@
 //! Sixteen floats in one 512-bit register.
 
-use super::{LANES, Simd};
+use super::{Int8, LANES, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -76,6 +76,43 @@ impl Simd for Avx512 {
             let q3 = quarters(v[12], v[13], v[14], v[15]);
             across(across(q0, q1), across(q2, q3))
         }
+    }
+    #[inline(always)]
+    unsafe fn at_least(a: Self::F, b: Self::F) -> u16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b) }
+    }
+}
+
+/// With VNNI: `vpdpbusd` adds four products to each of sixteen sums.
+impl Int8 for Avx512 {
+    type Packed = [i8; 4];
+    type Query = __m512i;
+    type Keys = __m512i;
+    type Sums = __m512i;
+
+    #[inline(always)]
+    fn pack(codes: [i8; 4]) -> Self::Packed {
+        codes
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn start(value: i32) -> Self::Sums {
+        unsafe { _mm512_set1_epi32(value) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        unsafe { _mm512_dpbusd_epi32(sums, keys, query) }
+    }
+    #[inline(always)]
+    unsafe fn floats(sums: Self::Sums) -> Self::F {
+        unsafe { _mm512_cvtepi32_ps(sums) }
     }
 }
 

@@ -8,12 +8,14 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod int8;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use int8::Int8;
 pub use portable::Portable;
 
 /// Floats in one vector; rows are padded to a multiple of it.
@@ -47,6 +49,8 @@ pub trait Simd: Copy {
     unsafe fn sums(v: [Self::F; LANES]) -> Self::F;
     /// The sum of the lanes.
     unsafe fn sum(v: Self::F) -> f32;
+    /// Bit i is set where lane i of a is at least that of b; not where one is NaN.
+    unsafe fn at_least(a: Self::F, b: Self::F) -> u16;
 
     /// 1 / (1 + exp(-v)), relative error under 1e-6 for |v| <= 20, beyond which it is that of 20; NaN stays NaN.
     #[inline(always)]
@@ -92,6 +96,30 @@ pub fn prefetch_for_writing(p: *const f32) {
     // SAFETY: a hint; it changes nothing that the program can see, whatever the address. Processors without it ignore it.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Ask for a cache line that will be read soon.
+#[inline(always)]
+pub fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it changes nothing that the program can see, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Ask for a cache line that will be read later: into the second-level cache, which can wait for more of them at once.
+#[inline(always)]
+pub fn prefetch_far<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;

@@ -1,6 +1,6 @@
 //! Sixteen floats as an array: the specification of the other versions, and the one that runs everywhere.
 
-use super::{LANES, Simd};
+use super::{Int8, LANES, Simd};
 
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -78,5 +78,44 @@ impl Simd for Portable {
             }
         }
         v[0]
+    }
+    #[inline(always)]
+    unsafe fn at_least(a: Self::F, b: Self::F) -> u16 {
+        (0..LANES).fold(0, |mask, i| mask | u16::from(a[i] >= b[i]) << i)
+    }
+}
+
+impl Int8 for Portable {
+    type Packed = [i8; 4];
+    type Query = [i8; 4];
+    type Keys = [[u8; 4]; LANES];
+    type Sums = [i32; LANES];
+
+    #[inline(always)]
+    fn pack(codes: [i8; 4]) -> Self::Packed {
+        codes
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe { p.cast::<Self::Keys>().read() }
+    }
+    #[inline(always)]
+    unsafe fn start(value: i32) -> Self::Sums {
+        [value; LANES]
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        std::array::from_fn(|i| {
+            let products: i32 = (0..4).map(|j| i32::from(keys[i][j]) * i32::from(query[j])).sum();
+            sums[i].wrapping_add(products)
+        })
+    }
+    #[inline(always)]
+    unsafe fn floats(sums: Self::Sums) -> Self::F {
+        each(|i| sums[i] as f32)
     }
 }

@@ -1,0 +1,115 @@
+//! How far a product of codes may be from the score that it stands for: docs/explanation/exactness.md proves it.
+//!
+//! Scores are compared in *scan units*, in which the product of codes counts ratio * size: a score of float64 divided by
+//! (the worth of a query's code * the keys' unit), for "cosine" multiplied by |q| / (the worth of a query's code). For
+//! "euclidean" it is <q, x> - |x|^2 / 2, which orders keys as the distance does.
+
+use super::Metric;
+use super::codes::{Codes, LARGEST, MOST_DIMENSIONS};
+
+/// Unit roundoff of float32.
+const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
+/// A bound's terms are made larger by this part, for what is rounded while they are computed and added, in float32 too.
+const MARGIN: f64 = 1.0 + 16.0 * ROUNDOFF;
+/// Queries that are shorter or longer than the keys' unit by more than this are not scanned by codes.
+const RANGE: f64 = (1u64 << 60) as f64;
+
+/// What the bound needs to know of a key: size * error, size, and size^2 where the metric is "euclidean".
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub error: f32,
+    pub size: f32,
+    pub square: f32,
+}
+
+/// One query in scan units.
+#[derive(Clone, Debug)]
+pub struct Query {
+    metric: Metric,
+    /// Scan units in a score of 1; "euclidean": in half a squared distance.
+    units: f64,
+    squared_norm: f64,
+    /// What the codes' sums start with, since keys' codes lie 128 higher.
+    pub start: i32,
+    /// What a key's size^2 takes off its score ("euclidean").
+    pub half: f32,
+    /// Of a key's error, size and square in its bound, and what is added for every key.
+    pub factors: [f32; 4],
+}
+
+impl Query {
+    /// Codes of a query, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
+    /// longer or shorter than the keys, or with very many dimensions.
+    pub fn new(query: &[f64], metric: Metric, codes: &Codes, out: &mut Vec<i8>) -> Option<Query> {
+        let d = query.len() as f64;
+        let squared_norm: f64 = query.iter().map(|q| q * q).sum();
+        let (norm, unit) = (squared_norm.sqrt(), codes.unit);
+        let relative = if metric == Metric::Cosine { 1.0 } else { norm / unit };
+        if !(RANGE.recip() <= relative && relative <= RANGE)
+            || !(RANGE.powi(-6) <= norm && norm <= RANGE.powi(6))
+            || query.len() > MOST_DIMENSIONS
+        {
+            return None;
+        }
+        let worth = query.iter().fold(0f64, |largest, q| largest.max(q.abs())) / LARGEST;
+        out.clear();
+        let (mut residual, mut sum) = (0.0, 0i32);
+        for q in query {
+            let code = (q / worth).round();
+            residual += (q - worth * code) * (q - worth * code);
+            out.push(code as i8);
+            sum += code as i32;
+        }
+        let a = norm / worth; // at most 127 sqrt(d)
+        // The second term is for the roundings of worth * code, 2^-53 of each number.
+        let lost = residual.sqrt() / norm + d.sqrt() * 0.5f64.powi(50);
+        // Roundings of the product of codes, the ratio, the size, their products and a sum: at most 8. Then those of
+        // float64 in the norms and in the score that it is compared with.
+        let roundings = 8.0 * ROUNDOFF + (2.0 * d + 16.0) * 0.5f64.powi(52);
+        let float = roundings * a * (1.0 + lost);
+        let half = if metric == Metric::Euclidean { 0.5 * unit / worth } else { 0.0 };
+        // Below 2^-126 numbers of float32 are rounded coarsely or become 0, codes' sums are under 2^14 d.
+        let mut constant = d * 0.5f64.powi(100) * (1.0 + a + half);
+        let units = match metric {
+            Metric::Dot => 1.0 / (worth * unit),
+            Metric::Scaled => d.sqrt() / (worth * unit),
+            Metric::Cosine => a,
+            Metric::Euclidean => {
+                // Of the squared distance in float64, (d + 6) 2^-53 of |q|^2 + |x|^2 each way, and of its way back.
+                constant += (d + 32.0) * 0.5f64.powi(52) * (2.0 * squared_norm + unit * unit) / (worth * unit);
+                1.0 / (worth * unit)
+            }
+        };
+        let up = |x: f64| ((x * MARGIN) as f32).next_up();
+        Some(Query {
+            metric,
+            units,
+            squared_norm,
+            start: -128 * sum,
+            half: half as f32,
+            factors: [up(a + a * lost + float), up(a * lost + float), up(roundings * half), up(constant)],
+        })
+    }
+
+    /// A number of scan units that is no more than a score that float64 gave, or would give.
+    pub fn floor(&self, score: f64) -> f64 {
+        let scan = match self.metric {
+            Metric::Euclidean if score > 0.0 => return f64::INFINITY, // no key has such a score
+            Metric::Euclidean => 0.5 * (self.squared_norm - score * score) * self.units - f64::from(self.factors[3]),
+            _ => score * self.units,
+        };
+        scan - scan.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE)
+    }
+}
+
+/// How far the score of a key may be from its product of codes; no less for keys whose share is no larger.
+#[inline(always)]
+pub fn bound([error, size, square, constant]: [f32; 4], key: Share) -> f32 {
+    (error * key.error + size * key.size) + (square * key.square + constant)
+}
+
+/// A float32 no larger than a threshold, by so much that a bound can be taken from it in float32.
+pub fn lowered(threshold: f64) -> f32 {
+    let low = threshold - threshold.abs() * 4.0 * ROUNDOFF;
+    (low as f32).next_down()
+}

@@ -1,0 +1,253 @@
+//! Keys as codes of eight bits: a quarter of the bytes, and dot products by the instructions that machine learning brought.
+//!
+//! A vector x becomes whole numbers c = round(x / a) with a = max |x| / 127. What that leaves out, the residual x - a c, is
+//! measured, not estimated: `bound.rs` rests on its length alone, so that nothing depends on how well c was chosen.
+
+use super::share;
+use crate::simd::Level;
+use memmap2::MmapMut;
+use std::sync::Mutex;
+
+/// Keys that lie side by side: `[step][16 keys][4 codes]`, a step being four dimensions.
+pub const PANEL: usize = 16;
+/// Keys that a kernel takes at once, three panels; what is known of keys is padded to it.
+pub const TILE: usize = 3 * PANEL;
+/// A zero among keys: codes are c + 128, for the instructions multiply unsigned by signed numbers.
+const ZERO: u8 = 128;
+/// The largest code.
+pub const LARGEST: f64 = 127.0;
+/// Above it the sums of 32 bits might overflow: d 127^2 < 2^31 holds to twice that.
+pub const MOST_DIMENSIONS: usize = 1 << 16;
+/// Panels that a thread takes at once.
+const SHARE: usize = 192;
+/// Added to a number under 2^51 it leaves no bits for a fraction (ties to even), and the whole number in the lowest bits.
+const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+
+/// The codes of n keys, and three numbers each.
+pub struct Codes {
+    pub n: usize,
+    /// Steps of four dimensions.
+    pub steps: usize,
+    panels: MmapMut,
+    /// a / |x|: what a code is worth; 0 for a vector of zeros.
+    pub ratios: Vec<f32>,
+    /// |x - a c| / |x|, rounded up.
+    pub errors: Vec<f32>,
+    /// |x| / unit, at most 1.
+    pub norms: Vec<f32>,
+    /// Of each tile, the largest of its errors, norms, and norms times errors.
+    pub largest: Vec<[f32; 3]>,
+    /// A power of two that no key is longer than.
+    pub unit: f64,
+}
+
+/// What a thread fills at once: panels, and the numbers of their keys.
+struct Part<'a> {
+    first: usize,
+    panels: &'a mut [u8],
+    ratios: &'a mut [f32],
+    errors: &'a mut [f32],
+    norms: &'a mut [f32],
+}
+
+impl Codes {
+    /// Codes of `vectors`, (n, d); None if a number is not finite, or there is no memory.
+    pub fn new(vectors: &[f32], d: usize, threads: usize, level: Level) -> std::io::Result<Option<Codes>> {
+        let (n, steps) = (vectors.len() / d, d.div_ceil(4));
+        let Some(largest) = largest(vectors, threads) else { return Ok(None) };
+        // |x| <= sqrt(d) max |x|; powers of two, so that dividing by it rounds nothing.
+        let exponent = |x: f64| x.log2().ceil() as i32 + 1; // one more than needed, whatever log2 rounds
+        let unit = if largest > 0.0 { 2f64.powi(exponent(largest.into()) + exponent((d as f64).sqrt())) } else { 1.0 };
+        let (padded, panel) = (n.next_multiple_of(TILE), steps * 4 * PANEL);
+        let mut panels = MmapMut::map_anon((padded / PANEL * panel).max(1))?;
+        #[cfg(target_os = "linux")]
+        let _ = panels.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
+        let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
+        let keys = SHARE * PANEL;
+        let parts = (panels.chunks_mut(SHARE * panel))
+            .zip(ratios.chunks_mut(keys))
+            .zip(errors.chunks_mut(keys))
+            .zip(norms.chunks_mut(keys))
+            .enumerate()
+            .map(|(i, (((panels, ratios), errors), norms))| Part { first: i * keys, panels, ratios, errors, norms });
+        share(threads.min(n.div_ceil(keys)), parts, |part| match level {
+            // SAFETY: `level` is one that the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { fill_avx512(part, vectors, d, unit) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { fill_avx2(part, vectors, d, unit) },
+            _ => fill(part, vectors, d, unit),
+        });
+        let tiles = errors.chunks_exact(TILE).zip(norms.chunks_exact(TILE));
+        let largest = tiles.map(|(errors, norms)| {
+            errors.iter().zip(norms).fold([0f32; 3], |most, (&error, &norm)| {
+                [most[0].max(error), most[1].max(norm), most[2].max(norm * error)]
+            })
+        });
+        let largest = largest.collect();
+        Ok(Some(Codes { n, steps, panels, ratios, errors, norms, largest, unit }))
+    }
+
+    /// Bytes from one panel to the next.
+    pub fn stride(&self) -> usize {
+        self.steps * 4 * PANEL
+    }
+
+    /// The panels from one on.
+    pub fn panel(&self, panel: usize) -> &[u8] {
+        &self.panels[panel * self.stride()..]
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.panels.len() + 12 * self.norms.len() + 12 * self.largest.len()
+    }
+}
+
+/// The largest |number|; None if one is not finite.
+fn largest(vectors: &[f32], threads: usize) -> Option<f32> {
+    const PIECE: usize = 1 << 20;
+    let found = Mutex::new(0u32);
+    share(threads.min(vectors.len().div_ceil(PIECE)), vectors.chunks(PIECE), |piece| {
+        // Without their sign, floats are in the order of their bits, and what is not finite is above all others.
+        let largest = piece.iter().fold(0, |largest, x| largest.max(x.to_bits() & (u32::MAX >> 1)));
+        let mut found = found.lock().expect("no thread panics while it holds this");
+        *found = largest.max(*found);
+    });
+    Some(f32::from_bits(found.into_inner().expect("as above"))).filter(|x| x.is_finite())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+fn fill_avx512(part: Part, vectors: &[f32], d: usize, unit: f64) {
+    fill(part, vectors, d, unit);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn fill_avx2(part: Part, vectors: &[f32], d: usize, unit: f64) {
+    fill(part, vectors, d, unit);
+}
+
+#[inline(always)]
+fn fill(part: Part, vectors: &[f32], d: usize, unit: f64) {
+    let n = vectors.len() / d;
+    let width = 4 * d.div_ceil(4);
+    let mut codes = vec![ZERO; width * PANEL]; // of a panel, key after key
+    for (i, panel) in part.panels.chunks_exact_mut(width * PANEL).enumerate() {
+        for (j, codes) in codes.chunks_exact_mut(width).enumerate() {
+            let (at, row) = (i * PANEL + j, part.first + i * PANEL + j);
+            if row >= n {
+                codes.fill(ZERO);
+                continue;
+            }
+            let x = &vectors[row * d..row * d + d];
+            let (a, norm) = scale(x);
+            let residual = encode(x, a, &mut codes[..d]);
+            if norm > 0.0 {
+                part.ratios[at] = (f64::from(a) / norm) as f32;
+                part.errors[at] = ((residual / norm) as f32).next_up();
+                part.norms[at] = (norm / unit) as f32;
+            }
+        }
+        // Four codes of each of the sixteen keys in turn.
+        let (words, _) = codes.as_chunks::<4>();
+        for (step, out) in panel.as_chunks_mut::<{ 4 * PANEL }>().0.iter_mut().enumerate() {
+            for (j, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *out = words[j * (width / 4) + step];
+            }
+        }
+    }
+}
+
+/// What a code of x is worth, and |x| (relative error under d 2^-53).
+#[inline(always)]
+fn scale(x: &[f32]) -> (f32, f64) {
+    let bits = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & (u32::MAX >> 1)));
+    let largest = f32::from_bits(bits);
+    let mut a = largest / LARGEST as f32;
+    if LARGEST * f64::from(a) < f64::from(largest) {
+        a = a.next_up(); // so that no code is beyond 127, even where `a` has few digits left
+    }
+    (a, sum_of_squares(x, |x| x).sqrt())
+}
+
+/// Write the codes of x; returns |x - a c| (relative error under d 2^-53: a c is exact, and so is what is squared but for one
+/// rounding).
+#[inline(always)]
+fn encode(x: &[f32], a: f32, codes: &mut [u8]) -> f64 {
+    let a = f64::from(a);
+    let inverse = if a > 0.0 { 1.0 / a } else { 0.0 };
+    for (code, &x) in codes.iter_mut().zip(x) {
+        *code = ((f64::from(x) * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
+    }
+    sum_of_squares(x, |x| x - a * ((x * inverse + MAGIC) - MAGIC)).sqrt()
+}
+
+#[inline(always)]
+fn sum_of_squares(x: &[f32], part: impl Fn(f64) -> f64) -> f64 {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut sums = [0f64; 16];
+    for chunk in chunks {
+        for i in 0..16 {
+            let number = part(f64::from(chunk[i]));
+            sums[i] += number * number;
+        }
+    }
+    for (i, &x) in rest.iter().enumerate() {
+        let number = part(f64::from(x));
+        sums[i] += number * number;
+    }
+    sums.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(vectors: &[f32], d: usize) {
+        for level in Level::ALL.into_iter().filter(|level| level.available()) {
+            let codes = Codes::new(vectors, d, 2, level).unwrap().unwrap();
+            for (row, x) in vectors.chunks_exact(d).enumerate() {
+                let norm = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+                let a = f64::from(codes.ratios[row]) * norm;
+                let panel = &codes.panel(row / PANEL)[..codes.stride()];
+                let mut residual = 0.0;
+                for i in 0..4 * codes.steps {
+                    let code = f64::from(panel[i / 4 * 64 + row % PANEL * 4 + i % 4]) - 128.0;
+                    assert!(code.abs() <= LARGEST);
+                    residual += (x.get(i).copied().map_or(0.0, f64::from) - a * code).powi(2);
+                }
+                // The ratio is rounded to float32: 2^-24 of each number.
+                let slack = norm * 0.5f64.powi(23);
+                assert!(residual.sqrt() <= f64::from(codes.errors[row]) * norm + slack, "row {row}");
+                assert!(norm <= codes.unit);
+                assert!(
+                    (f64::from(codes.norms[row]) * codes.unit - norm).abs()
+                        <= norm * 0.5f64.powi(23) + codes.unit * 1e-45
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn residuals_are_no_longer_than_told() {
+        let numbers = |n: usize| (0..n).map(|i| ((i * 7919 % 10_007) as f32 - 5_000.0) * 1e-3);
+        check(&numbers(10_000).collect::<Vec<_>>(), 100);
+        check(&numbers(333 * 7).collect::<Vec<_>>(), 7);
+        check(&numbers(100).map(|x| x * 1e37).collect::<Vec<_>>(), 4);
+        check(&numbers(500).map(|x| x * 1e-44).collect::<Vec<_>>(), 5); // few digits are left of them
+        check(&numbers(500).enumerate().map(|(i, x)| x * 0.1f32.powi(i as i32 % 40)).collect::<Vec<_>>(), 5);
+        check(&(1..400).map(|i| f32::from_bits(i)).collect::<Vec<_>>(), 1);
+        check(&[0.0; 30], 3);
+        check(&[f32::MAX; 64], 64);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(Codes::new(&[1.0, wrong], 2, 1, Level::Portable).unwrap().is_none());
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! Exact search: codes of eight bits tell which keys could be answers, float64 which of them are.
+//!
+//! `codes.rs` turns keys into codes, `tile.rs` multiplies them, `bound.rs` says how far a product may be from the score it stands
+//! for, `best.rs` keeps the keys that may be answers, `exact.rs` scores them, `scan.rs` is one thread's work, and here it is
+//! shared out. docs/explanation/exactness.md proves that no answer is lost.
+
+mod best;
+mod bound;
+mod codes;
+mod exact;
+mod scan;
+mod tile;
+
+pub use codes::Codes;
+pub use exact::Hit;
+
+use codes::TILE;
+use scan::{GROUP, Task};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::simd::Level;
+
+/// Dimensions times keys times queries that are worth a thread of their own: 0.1 to 1 ms of work, ten times its start.
+const WORTH_A_THREAD: usize = 1 << 25;
+/// Queries that pass over the keys together, at most and, where there are many, at least.
+const MOST_QUERIES: usize = 256;
+const FEW_QUERIES: usize = 32;
+/// Answers that a thread has in hand, about.
+const ANSWERS: usize = 1 << 18;
+/// How often the caller is asked whether to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Dot,
+    Cosine,
+    /// dot / sqrt(d)
+    Scaled,
+    /// Minus the distance.
+    Euclidean,
+}
+
+impl Metric {
+    pub const ALL: [Metric; 4] = [Metric::Dot, Metric::Cosine, Metric::Scaled, Metric::Euclidean];
+}
+
+/// Which answers are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// The k best; of equal ones those with the lowest rows.
+    Best(usize),
+    /// All keys with this score or more.
+    AtLeast(f64),
+}
+
+/// Whether queries are keys themselves: of which row the first one is, and the others those after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    No,
+    /// A query's own row is no answer.
+    Others(usize),
+    /// Nor are those before it.
+    Later(usize),
+}
+
+/// Queries as they come.
+#[derive(Clone, Copy)]
+pub enum Queries<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+impl Queries<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Queries::F32(numbers) => numbers.len(),
+            Queries::F64(numbers) => numbers.len(),
+        }
+    }
+
+    fn take(&self, range: Range<usize>) -> Vec<f64> {
+        match self {
+            Queries::F32(numbers) => numbers[range].iter().map(|&x| f64::from(x)).collect(),
+            Queries::F64(numbers) => numbers[range].to_vec(),
+        }
+    }
+}
+
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Pairs of a query and a key compared by their codes.
+    pub scanned: u64,
+    /// Those whose codes did not tell.
+    pub candidates: u64,
+    /// Pairs scored in float64.
+    pub rescored: u64,
+    /// How often a query had more candidates than it has room for, and they were scored before the scan went on.
+    pub collapses: u64,
+}
+
+/// The sum of what searches did.
+#[derive(Default)]
+pub struct Totals([AtomicU64; 4]);
+
+impl Totals {
+    fn add(&self, s: Statistics) {
+        for (total, number) in self.0.iter().zip([s.scanned, s.candidates, s.rescored, s.collapses]) {
+            total.fetch_add(number, Ordering::Relaxed);
+        }
+    }
+
+    pub fn read(&self) -> Statistics {
+        let [scanned, candidates, rescored, collapses] = self.0.each_ref().map(|n| n.load(Ordering::Relaxed));
+        Statistics { scanned, candidates, rescored, collapses }
+    }
+}
+
+/// Keys, and their codes if many queries are to come.
+pub struct Keys<'a> {
+    pub vectors: &'a [f32],
+    pub d: usize,
+    pub codes: Option<&'a Codes>,
+}
+
+/// What is asked of the keys. Numbers are finite; k is at most the number of keys that each query may be answered with.
+pub struct Request<'a> {
+    /// (q, d)
+    pub queries: Queries<'a>,
+    pub metric: Metric,
+    pub goal: Goal,
+    /// Of each key, whether it may be an answer.
+    pub allowed: Option<&'a [bool]>,
+    pub own: Own,
+    pub threads: usize,
+    pub level: Level,
+}
+
+/// The answers to each query, best first; None if `stop`, which the calling thread asks now and then, says so.
+pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -> bool) -> Option<Vec<Vec<Hit>>> {
+    let (n, q) = (keys.vectors.len() / keys.d, request.queries.len() / keys.d);
+    // Rows before the first query's own are no answers to any.
+    let start = if let Own::Later(first) = request.own { first / TILE * TILE } else { 0 };
+    let plan = Plan::new(q, n - start, keys.d, request);
+    let asked = Asked {
+        stop,
+        caller: std::thread::current().id(),
+        last: Mutex::new(Instant::now()),
+        stopped: AtomicBool::new(false),
+    };
+    let answers: Vec<Mutex<Vec<Vec<Hit>>>> = (0..plan.chunks.len()).map(|_| Mutex::new(Vec::new())).collect();
+    let tasks = plan
+        .chunks
+        .iter()
+        .zip(&answers)
+        .flat_map(|(chunk, answers)| plan.segments.iter().map(move |segment| (chunk, segment, answers)));
+    let work = |(chunk, segment, answers): (&Range<usize>, &Range<usize>, &Mutex<Vec<Vec<Hit>>>)| {
+        if asked.stopped() {
+            return;
+        }
+        let task = Task {
+            codes: keys.codes,
+            vectors: keys.vectors,
+            d: keys.d,
+            queries: &request.queries.take(chunk.start * keys.d..chunk.end * keys.d),
+            metric: request.metric,
+            goal: request.goal,
+            allowed: request.allowed,
+            own: match request.own {
+                Own::No => Own::No,
+                Own::Others(first) => Own::Others(first + chunk.start),
+                Own::Later(first) => Own::Later(first + chunk.start),
+            },
+            keys: start + segment.start..start + segment.end,
+            level: request.level,
+        };
+        let mut statistics = Statistics::default();
+        if let Some(found) = task.run(&|| asked.stopped(), &mut statistics) {
+            merge(&mut answers.lock().expect("no thread panics while it holds this"), found, request.goal);
+        }
+        totals.add(statistics);
+    };
+    share_and_look(plan.threads, tasks, work, || {
+        asked.stopped();
+    });
+    if asked.stopped.into_inner() {
+        return None;
+    }
+    Some(answers.into_iter().flat_map(|answers| answers.into_inner().expect("as above")).collect())
+}
+
+/// Put together what was found among different keys.
+fn merge(answers: &mut Vec<Vec<Hit>>, found: Vec<Vec<Hit>>, goal: Goal) {
+    if answers.is_empty() {
+        *answers = found;
+        return;
+    }
+    for (answers, found) in answers.iter_mut().zip(found) {
+        answers.extend(found);
+        answers.sort_unstable_by(Hit::order);
+        if let Goal::Best(k) = goal {
+            answers.truncate(k);
+        }
+    }
+}
+
+/// How work is shared: chunks of queries, and where those are too few, segments of keys too.
+struct Plan {
+    threads: usize,
+    chunks: Vec<Range<usize>>,
+    segments: Vec<Range<usize>>,
+}
+
+impl Plan {
+    fn new(q: usize, n: usize, d: usize, request: &Request) -> Plan {
+        let work = n.saturating_mul(d).saturating_mul(q);
+        let threads = request.threads.min(work / WORTH_A_THREAD + 1);
+        // Four chunks a thread, so that none waits long for the last; more queries at once only save reading the codes.
+        let k = if let Goal::Best(k) = request.goal { k } else { 1 };
+        let most = (ANSWERS / k).clamp(GROUP, MOST_QUERIES);
+        let chunk = q.div_ceil(4 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
+        let chunks = pieces(q, chunk);
+        let segments = threads.div_ceil(chunks.len().max(1)).max(n.div_ceil(1 << 31));
+        let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).max(TILE));
+        Plan { threads, chunks, segments }
+    }
+}
+
+fn pieces(whole: usize, piece: usize) -> Vec<Range<usize>> {
+    (0..whole).step_by(piece).map(|from| from..(from + piece).min(whole)).collect()
+}
+
+/// Whether to stop; the caller's thread alone asks, for it may have to look at signals.
+struct Asked<'a> {
+    stop: &'a dyn Fn() -> bool,
+    caller: std::thread::ThreadId,
+    last: Mutex<Instant>,
+    stopped: AtomicBool,
+}
+
+// SAFETY: `stop` is called by the caller's thread alone.
+unsafe impl Sync for Asked<'_> {}
+
+impl Asked<'_> {
+    fn stopped(&self) -> bool {
+        if std::thread::current().id() == self.caller {
+            let mut last = self.last.lock().expect("no thread panics while it holds this");
+            if last.elapsed() >= LOOK {
+                if (self.stop)() {
+                    self.stopped.store(true, Ordering::Relaxed);
+                }
+                *last = Instant::now();
+            }
+        }
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+/// Share items out among threads, the calling one among them.
+fn share<T: Send>(threads: usize, items: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+    share_and_look(threads, items, work, || ());
+}
+
+/// The same, with something for the calling thread to do now and then while it waits for the others.
+fn share_and_look<T: Send>(
+    threads: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) + Sync,
+    look: impl Fn(),
+) {
+    if threads <= 1 {
+        return items.for_each(work);
+    }
+    let items = Mutex::new(items);
+    let next = || items.lock().expect("no thread panics while it holds this").next();
+    let run = || {
+        while let Some(item) = next() {
+            work(item);
+        }
+    };
+    let (caller, busy) = (std::thread::current(), AtomicUsize::new(threads - 1));
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| {
+                let _ended = Ended { busy: &busy, caller: &caller };
+                run();
+            });
+        }
+        run();
+        while busy.load(Ordering::Acquire) > 0 {
+            std::thread::park_timeout(LOOK);
+            look();
+        }
+    });
+}
+
+/// Tells the caller that a thread has ended, by a panic too.
+struct Ended<'a> {
+    busy: &'a AtomicUsize,
+    caller: &'a std::thread::Thread,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.busy.fetch_sub(1, Ordering::Release);
+        self.caller.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exact::Exact;
+    use super::*;
+    use crate::random::Rng;
+
+    /// What `search` means: score all, sort.
+    fn plain(vectors: &[f32], d: usize, request: &Request) -> Vec<Vec<Hit>> {
+        let q = request.queries.len() / d;
+        (0..q)
+            .map(|i| {
+                let query = request.queries.take(i * d..(i + 1) * d);
+                let exact = Exact::new(request.metric, &query, Level::Portable);
+                let mut hits: Vec<Hit> = (0..vectors.len() / d)
+                    .filter(|&row| request.allowed.is_none_or(|allowed| allowed[row]))
+                    .filter(|&row| match request.own {
+                        Own::No => true,
+                        Own::Others(first) => row != first + i,
+                        Own::Later(first) => row > first + i,
+                    })
+                    .map(|row| Hit { score: exact.score(&vectors[row * d..(row + 1) * d]), row: row as u64 })
+                    .collect();
+                hits.sort_by(Hit::order);
+                match request.goal {
+                    Goal::Best(k) => hits.truncate(k),
+                    Goal::AtLeast(score) => hits.retain(|hit| hit.score >= score),
+                }
+                hits
+            })
+            .collect()
+    }
+
+    fn check(
+        vectors: &[f32],
+        d: usize,
+        queries: Queries,
+        goal: Goal,
+        allowed: Option<&[bool]>,
+        own: Own,
+    ) -> Statistics {
+        let totals = Totals::default();
+        for metric in Metric::ALL {
+            let mut expected = None;
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let codes = Codes::new(vectors, d, 2, level).unwrap().unwrap();
+                for (threads, codes) in [(1, Some(&codes)), (3, Some(&codes)), (1, None)] {
+                    let request = Request { queries, metric, goal, allowed, own, threads, level };
+                    let found = search(&Keys { vectors, d, codes }, &request, &totals, &|| false).unwrap();
+                    let expected = expected.get_or_insert_with(|| plain(vectors, d, &request));
+                    assert_eq!(&found, expected, "{metric:?} {} {threads} {}", level.name(), codes.is_some());
+                }
+            }
+        }
+        totals.read()
+    }
+
+    fn gauss(random: &mut Rng, n: usize) -> Vec<f32> {
+        (0..n).map(|_| (0..6).map(|_| random.unit() - 0.5).sum()).collect()
+    }
+
+    #[test]
+    fn answers_are_those_of_sorting_all() {
+        let mut random = Rng::new(1, 0);
+        for (n, d, q, k) in [(1, 1, 1, 1), (50, 3, 3, 50), (2500, 20, 11, 7), (1009, 130, 2, 40), (300, 8, 40, 1)] {
+            let (keys, queries) = (gauss(&mut random, n * d), gauss(&mut random, q * d));
+            check(&keys, d, Queries::F32(&queries), Goal::Best(k), None, Own::No);
+            let wide: Vec<f64> = queries.iter().map(|&x| f64::from(x) * 1.1).collect();
+            check(&keys, d, Queries::F64(&wide), Goal::AtLeast(0.2), None, Own::No);
+            check(&keys, d, Queries::F64(&wide), Goal::AtLeast(-0.9), None, Own::No);
+        }
+    }
+
+    #[test]
+    fn codes_leave_little_to_score() {
+        let mut random = Rng::new(2, 0);
+        let (n, d) = (20_000, 48);
+        let keys = gauss(&mut random, n * d);
+        let did = check(&keys, d, Queries::F32(&keys[..9 * d]), Goal::Best(10), None, Own::No);
+        assert!(did.scanned > 0 && did.collapses == 0, "{did:?}");
+        // A third of the searches had no codes: they scored all.
+        let plain = did.scanned / 2;
+        assert!(did.rescored - plain < did.scanned / 50, "{did:?}");
+    }
+
+    #[test]
+    fn ties_go_to_the_lowest_row_however_many() {
+        let (n, d) = (3000, 5);
+        let keys: Vec<f32> = (0..n * d).map(|i| ((i / d) % 2) as f32 + 1.0).collect();
+        let did = check(&keys, d, Queries::F32(&keys[..3 * d]), Goal::Best(5), None, Own::No);
+        assert!(did.collapses > 0, "{did:?}");
+    }
+
+    #[test]
+    fn extremes_stay_exact() {
+        let mut random = Rng::new(3, 0);
+        let (n, d) = (700, 6);
+        let keys = gauss(&mut random, n * d);
+        for scale in [1e37f32, 1e20, 1e-20, 1e-38, 1e-44] {
+            let scaled: Vec<f32> = keys.iter().map(|x| x * scale).collect();
+            check(&scaled, d, Queries::F32(&scaled[..9 * d]), Goal::Best(20), None, Own::No);
+            check(&scaled, d, Queries::F32(&keys[..9 * d]), Goal::Best(20), None, Own::No);
+            check(&keys, d, Queries::F32(&scaled[..9 * d]), Goal::Best(20), None, Own::No);
+        }
+        let mixed: Vec<f32> = keys.iter().enumerate().map(|(i, x)| x * 10f32.powi((i / d) as i32 % 60 - 35)).collect();
+        check(&mixed, d, Queries::F32(&mixed[..60 * d]), Goal::Best(20), None, Own::No);
+        let tails: Vec<f32> = keys.iter().map(|x| 1.0 / x.powi(5)).map(|x| x.clamp(-1e30, 1e30)).collect();
+        check(&tails, d, Queries::F32(&tails[..9 * d]), Goal::Best(20), None, Own::No);
+        let zeros = vec![0.0; n * d];
+        check(&zeros, d, Queries::F32(&keys[..9 * d]), Goal::Best(20), None, Own::No);
+        check(&keys, d, Queries::F32(&zeros[..9 * d]), Goal::Best(20), None, Own::No);
+        let huge: Vec<f64> = keys[..9 * d].iter().map(|&x| f64::from(x) * 1e300).collect();
+        check(&keys, d, Queries::F64(&huge), Goal::Best(20), None, Own::No);
+    }
+
+    #[test]
+    fn some_keys_may_not_answer() {
+        let mut random = Rng::new(4, 0);
+        let (n, d) = (2000, 10);
+        let keys = gauss(&mut random, n * d);
+        for share in [0.9, 0.01] {
+            let mut allowed: Vec<bool> = (0..n).map(|_| random.unit() < share).collect();
+            allowed[500..505].fill(true);
+            check(&keys, d, Queries::F32(&keys[..20 * d]), Goal::Best(5), Some(&allowed), Own::No);
+            check(&keys, d, Queries::F32(&keys[..20 * d]), Goal::Best(4), Some(&allowed), Own::Others(0));
+        }
+        check(&keys, d, Queries::F32(&keys[700 * d..720 * d]), Goal::Best(9), None, Own::Others(700));
+        check(&keys, d, Queries::F32(&keys[700 * d..720 * d]), Goal::AtLeast(0.5), None, Own::Later(700));
+    }
+
+    #[test]
+    fn a_search_that_is_stopped_has_no_answers() {
+        let keys = vec![1.0; 64 * 1000];
+        let codes = Codes::new(&keys, 64, 1, Level::Portable).unwrap().unwrap();
+        let request = Request {
+            queries: Queries::F32(&keys),
+            metric: Metric::Dot,
+            goal: Goal::Best(1000),
+            allowed: None,
+            own: Own::No,
+            threads: 2,
+            level: Level::Portable,
+        };
+        let keys = Keys { vectors: &keys, d: 64, codes: Some(&codes) };
+        assert!(search(&keys, &request, &Totals::default(), &|| true).is_none());
+    }
+}

@@ -1,0 +1,260 @@
+//! The kernel: panels of keys times a few queries, in registers, and a look whether any score matters.
+
+use super::Metric;
+use super::bound::{Query, Share, lowered};
+use super::codes::{Codes, PANEL, TILE};
+use crate::simd::{Int8, LANES, prefetch, prefetch_far};
+use std::ops::Range;
+
+/// Keys of a block at most.
+pub const BLOCK_KEYS: usize = 21 * TILE;
+/// Panels in a tile.
+pub const PANELS: usize = TILE / PANEL;
+/// How many bytes ahead a lone query asks for codes: they come from memory, and its few sums wait for nothing else.
+const AHEAD: usize = 4096;
+
+/// A tile's scores in scan units, and of each query which of them reach what was asked, a bit a key. Only where a bit is set
+/// the score is that of this tile.
+pub struct Scans<const G: usize> {
+    pub scores: [[f32; TILE]; G],
+    pub reached: [u64; G],
+}
+
+impl<const G: usize> Scans<G> {
+    pub fn new() -> Scans<G> {
+        Scans { scores: [[0.0; TILE]; G], reached: [0; G] }
+    }
+}
+
+/// G queries side by side. Places that no query takes have a threshold that nothing reaches.
+pub struct Group<S: Int8, const G: usize> {
+    /// `[step][query]`
+    packed: Vec<S::Packed>,
+    starts: [i32; G],
+    halves: [f32; G],
+    /// Of each place, in the first lanes; those of no place are infinite.
+    thresholds: [f32; LANES],
+    bounds: [[f32; LANES]; 4],
+    pub queries: [Option<Query>; G],
+}
+
+impl<S: Int8, const G: usize> Group<S, G> {
+    pub fn new(steps: usize) -> Group<S, G> {
+        Group {
+            packed: vec![S::pack([0; 4]); steps * G],
+            starts: [0; G],
+            halves: [0.0; G],
+            thresholds: [f32::INFINITY; LANES],
+            bounds: [[0.0; LANES]; 4],
+            queries: std::array::from_fn(|_| None),
+        }
+    }
+
+    pub fn set(&mut self, place: usize, query: Query, codes: &[i8], threshold: f64) {
+        for (step, codes) in codes.chunks(4).enumerate() {
+            self.packed[step * G + place] = S::pack(std::array::from_fn(|i| codes.get(i).copied().unwrap_or(0)));
+        }
+        self.starts[place] = query.start;
+        self.halves[place] = query.half;
+        for (bounds, factor) in self.bounds.iter_mut().zip(query.factors) {
+            bounds[place] = factor;
+        }
+        self.queries[place] = Some(query);
+        self.raise(place, threshold);
+    }
+
+    pub fn raise(&mut self, place: usize, threshold: f64) {
+        self.thresholds[place] = lowered(threshold);
+    }
+
+    /// What the scans of keys with such a share must reach: thresholds less bounds.
+    #[inline(always)]
+    unsafe fn least(&self, key: Share) -> [f32; LANES] {
+        unsafe {
+            let error = S::load(self.bounds[0].as_ptr()); let size=S::load(self.bounds[1].as_ptr()); let square=S::load(self.bounds[2].as_ptr()); let constant=S::load(self.bounds[3].as_ptr());
+            let bound = S::fma(error, S::splat(key.error), S::fma(size, S::splat(key.size), constant));
+            let bound = S::fma(square, S::splat(key.square), bound);
+            let mut least = [0.0; LANES];
+            S::store(least.as_mut_ptr(), S::sub(S::load(self.thresholds.as_ptr()), bound));
+            least
+        }
+    }
+}
+
+/// What a block's keys have in common for all queries.
+pub struct Block {
+    metric: Metric,
+    /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
+    weights: Vec<f32>,
+    squares: Vec<f32>,
+    /// Of each tile what no key's share exceeds; None if no key of it is allowed.
+    tiles: Vec<Option<Share>>,
+}
+
+impl Block {
+    pub fn new(metric: Metric) -> Block {
+        let [weights, squares] = [(); 2].map(|()| vec![0.0; BLOCK_KEYS]);
+        Block { metric, weights, squares, tiles: Vec::with_capacity(BLOCK_KEYS / TILE) }
+    }
+
+    pub fn tiles(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// What the bound needs to know of a key.
+    pub fn share(&self, codes: &Codes, row: usize) -> Share {
+        let (ratio, error, norm) = (codes.ratios[row], codes.errors[row], codes.norms[row]);
+        match self.metric {
+            Metric::Cosine => Share { error, size: f32::from(ratio > 0.0), square: 0.0 },
+            _ => Share { error: error * norm, size: norm, square: norm * norm },
+        }
+    }
+
+    /// Turn to other keys; the last tile may be cut short.
+    #[inline(always)]
+    pub fn fill(&mut self, codes: &Codes, allowed: Option<&[bool]>, keys: Range<usize>) {
+        let padded = keys.len().next_multiple_of(TILE);
+        let from = keys.start..keys.start + padded;
+        let (weights, squares) = (&mut self.weights[..padded], &mut self.squares[..padded]);
+        let (ratios, norms) = (&codes.ratios[from.clone()], &codes.norms[from]);
+        match self.metric {
+            Metric::Cosine => weights.copy_from_slice(ratios),
+            _ => {
+                for i in 0..padded {
+                    weights[i] = ratios[i] * norms[i];
+                }
+            }
+        }
+        if self.metric == Metric::Euclidean {
+            for i in 0..padded {
+                squares[i] = norms[i] * norms[i];
+            }
+        }
+        weights[keys.len()..].fill(f32::NAN);
+        if let Some(allowed) = allowed {
+            for (weight, &allowed) in weights.iter_mut().zip(&allowed[keys.clone()]) {
+                *weight = if allowed { *weight } else { f32::NAN };
+            }
+        }
+        self.tiles.clear();
+        for (tile, &[error, norm, both]) in codes.largest[keys.start / TILE..][..padded / TILE].iter().enumerate() {
+            let share = match self.metric {
+                Metric::Cosine => Share { error, size: 1.0, square: 0.0 },
+                _ => Share { error: both, size: norm, square: norm * norm },
+            };
+            let closed = || self.weights[tile * TILE..][..TILE].iter().all(|weight| weight.is_nan());
+            self.tiles.push(if allowed.is_some() && closed() { None } else { Some(share) });
+        }
+    }
+}
+
+/// Multiply a tile of a block with all queries of a group; true if any scan reaches what is asked of it, as `out` tells then.
+///
+/// # Safety
+/// The processor has the instruction set; `panels` are those of the block's codes, `steps` is that of the codes and the group.
+#[inline(always)]
+pub unsafe fn tile<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+    block: &Block,
+    panels: *const u8,
+    tile: usize,
+    steps: usize,
+    group: &Group<S, G>,
+    out: &mut Scans<G>,
+) -> bool {
+    let Some(share) = block.tiles[tile] else { return false };
+    // SAFETY: the caller's.
+    let least = unsafe { group.least(share) };
+    let mut any = false;
+    for first in (0..G).step_by(Q) {
+        for panel in (0..PANELS).step_by(P) {
+            // SAFETY: the caller's.
+            unsafe {
+                let at = (tile * PANELS + panel) * PANEL;
+                let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
+                any |= scans::<S, P, Q, G, EUCLIDEAN>(block, at, &sums, group, first, &least, out);
+            }
+        }
+    }
+    any
+}
+
+/// Products of codes of P panels with those of Q queries, from the `first` of a group on.
+#[inline(always)]
+unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
+    panels: *const u8,
+    steps: usize,
+    group: &Group<S, G>,
+    first: usize,
+) -> [[S::Sums; P]; Q] {
+    unsafe {
+        let (stride, queries) = (steps * 4 * PANEL, group.packed.as_ptr().add(first));
+        // Loops, not array::from_fn: that is compiled without the instruction set, and called.
+        let mut sums = [[S::start(0); P]; Q];
+        for j in 0..Q {
+            sums[j] = [S::start(group.starts[first + j]); P];
+        }
+        for step in 0..steps {
+            let at = panels.add(step * 4 * PANEL);
+            for p in 0..P {
+                if G == 1 {
+                    prefetch_far(at.wrapping_add(p * stride + AHEAD));
+                } else {
+                    prefetch(at.wrapping_add((p + P) * stride)); // the next panels, from the second-level cache
+                }
+            }
+            let mut keys = [S::keys(at); P];
+            for p in 1..P {
+                keys[p] = S::keys(at.add(p * stride));
+            }
+            for (j, sums) in sums.iter_mut().enumerate() {
+                let query = S::query(queries.add(step * G + j));
+                for p in 0..P {
+                    sums[p] = S::dot(sums[p], keys[p], query);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Sums as scans. If one reaches the `least` that is asked of its query: true, and all go `out`.
+#[inline(always)]
+unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+    block: &Block,
+    at: usize,
+    sums: &[[S::Sums; P]; Q],
+    group: &Group<S, G>,
+    first: usize,
+    least: &[f32; LANES],
+    out: &mut Scans<G>,
+) -> bool {
+    unsafe {
+        let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
+        let mut scans = [[S::zero(); P]; Q];
+        let mut any = 0;
+        for j in 0..Q {
+            let (least, half) = (S::splat(least[first + j]), S::splat(-group.halves[first + j]));
+            for p in 0..P {
+                let (product, weight) = (S::floats(sums[j][p]), S::load(weights.add(p * PANEL)));
+                scans[j][p] = if EUCLIDEAN {
+                    S::fma(product, weight, S::mul(half, S::load(squares.add(p * PANEL))))
+                } else {
+                    S::mul(product, weight)
+                };
+                any |= S::at_least(scans[j][p], least);
+            }
+        }
+        if any == 0 {
+            return false;
+        }
+        for j in 0..Q {
+            let least = S::splat(least[first + j]);
+            for p in 0..P {
+                let place = at % TILE + p * PANEL;
+                S::store(out.scores[first + j][place..].as_mut_ptr(), scans[j][p]);
+                out.reached[first + j] |= u64::from(S::at_least(scans[j][p], least)) << place;
+            }
+        }
+        true
+    }
+}

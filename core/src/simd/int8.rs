@@ -1,0 +1,83 @@
+//! Dot products of codes, sixteen keys at a time: codes of keys are u8, those of queries i8, sums i32. Every version gives
+//! the same integers.
+
+use super::{Level, Simd};
+
+/// What kernels do with codes. Keys lie as `[step][16 keys][4 codes]`: a step is four dimensions, 64 bytes.
+///
+/// # Safety
+/// As for [`Simd`]; pointers to keys have 64 bytes behind them.
+#[allow(clippy::missing_safety_doc)] // said once, above
+pub trait Int8: Simd {
+    /// Four codes of a query, as they lie in memory.
+    type Packed: Copy + Send + Sync;
+    /// The same, in every lane.
+    type Query: Copy;
+    type Keys: Copy;
+    /// Sums of sixteen keys.
+    type Sums: Copy;
+
+    fn pack(codes: [i8; 4]) -> Self::Packed;
+    unsafe fn query(p: *const Self::Packed) -> Self::Query;
+    unsafe fn keys(p: *const u8) -> Self::Keys;
+    unsafe fn start(value: i32) -> Self::Sums;
+    /// Add the four products of each key; sums wrap around.
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
+    /// Sums as floats, rounded to nearest.
+    unsafe fn floats(sums: Self::Sums) -> Self::F;
+}
+
+impl Level {
+    /// The best level up to this one whose products of codes this processor has: AVX-512 alone, without VNNI, has none.
+    pub fn for_codes(self) -> Level {
+        #[cfg(target_arch = "x86_64")]
+        if self == Level::Avx512 && !(is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")) {
+            return if Level::Avx2.available() { Level::Avx2 } else { Level::Portable };
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{LANES, Portable};
+
+    /// Sums of 16 keys over `steps` steps, with the extremes of both codes among them.
+    fn sums<S: Int8>(steps: usize, start: i32) -> [f32; LANES] {
+        let keys: Vec<u8> = (0..steps * 64).map(|i| if i % 5 < 2 { 255 } else { (i * 7919 % 256) as u8 }).collect();
+        let query: Vec<S::Packed> = (0..steps)
+            .map(|s| {
+                S::pack(std::array::from_fn(|j| if (s + j) % 3 == 0 { 127 } else { (s * 31 + j * 17) as u8 as i8 }))
+            })
+            .collect();
+        let mut out = [0f32; LANES];
+        // SAFETY: the caller asks only for what the processor has.
+        unsafe {
+            let mut sums = S::start(start);
+            for s in 0..steps {
+                sums = S::dot(sums, S::keys(keys.as_ptr().add(64 * s)), S::query(query.as_ptr().add(s)));
+            }
+            S::store(out.as_mut_ptr(), S::floats(sums));
+        }
+        out
+    }
+
+    #[test]
+    fn every_version_gives_the_same_integers() {
+        for (steps, start) in [(1, 0), (3, -5), (97, 123_456)] {
+            let plain = sums::<Portable>(steps, start);
+            assert!(plain.iter().any(|&sum| sum != plain[0]));
+            #[cfg(target_arch = "x86_64")]
+            {
+                use crate::simd::{Avx2, Avx512};
+                if Level::Avx2.available() {
+                    assert_eq!(sums::<Avx2>(steps, start), plain);
+                }
+                if Level::Avx512.available() && Level::Avx512.for_codes() == Level::Avx512 {
+                    assert_eq!(sums::<Avx512>(steps, start), plain);
+                }
+            }
+        }
+    }
+}
