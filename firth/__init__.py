@@ -13,17 +13,20 @@ _HOME = {
     "FirthError": "firth._check",
     "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
+    "Index": "firth.search",
     "Map": "firth.maps",
     "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
     "cbow": "firth.learn.word2vec",
+    "duplicates": "firth.search",
     "glove": "firth.learn.glove",
     "judge": "firth.judging",
     "map_space": "firth.maps",
     "neighbors": "firth.search",
     "read_corpus": "firth.text",
     "top_k": "firth.search",
+    "within": "firth.search",
     "word2vec": "firth.learn.word2vec",
 }
 
@@ -32,17 +35,20 @@ __all__ = [
     "FirthError",
     "GloVe",
     "Hits",
+    "Index",
     "Map",
     "Reading",
     "SkipGram",
     "Space",
     "cbow",
+    "duplicates",
     "glove",
     "judge",
     "map_space",
     "neighbors",
     "read_corpus",
     "top_k",
+    "within",
     "word2vec",
 ]
 
@@ -52,7 +58,7 @@ if TYPE_CHECKING:
     from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
     from firth.maps import Map, map_space
-    from firth.search import neighbors, top_k
+    from firth.search import Index, duplicates, neighbors, top_k, within
     from firth.space import Hits, Space
     from firth.text import Reading, read_corpus
 

@@ -1,10 +1,12 @@
-"""Error types and argument checks, shared by every module.
+"""Error types, argument checks and their defaults, shared by every module.
 
 Each error says which argument, what was allowed and what came, then what to do. All of them are `FirthError`, and each
 is also the built-in type that a caller would expect (`ValueError`, `KeyError`).
 """
 
 from __future__ import annotations
+
+import os
 
 
 class FirthError(Exception):
@@ -78,3 +80,8 @@ def check_number(name: str, value: float, low: float, high: float, *, above: boo
     if not (low < number <= high or (number == low and not above)):
         raise ArgumentError(f"{name} must be {allowed}; got {value!r}")
     return number
+
+
+def available_threads() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

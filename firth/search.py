@@ -1,27 +1,26 @@
-"""Exact search: for each query, the keys with the largest score, as float64 arithmetic has them.
+"""Exact search: for each query the keys with the largest score, as float64 arithmetic has them.
 
-Scores of blocks of queries with all keys are one float32 matrix product. Every key that the rounding errors of that
-product could have put among the first k is scored again in float64; the bound is in `_slack`.
+The core compares codes of eight bits, and scores in float64 whatever their bound cannot rule out: docs/explanation/exactness.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from math import sqrt
+import time
+from collections.abc import Generator, Iterator
+from math import isnan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, ShapeError, check_choice, check_int
+from firth import _core
+from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int
 from firth.steps import drain
 
 Metric = Literal["dot", "cosine", "scaled", "euclidean"]
 METRICS = ("dot", "cosine", "scaled", "euclidean")
-BLOCK_SCORES = 1 << 24  # scores held at once: 64 MiB of float32
-PAIR_NUMBERS = 1 << 22  # numbers gathered at once to score pairs again: 32 MiB of float64
-GROUP = 64  # keys whose largest score stands for them when the threshold is sought
-UNIT_ROUNDOFF = 2.0**-24  # of float32
-SMALLEST = 2.0**-126  # below it float32 loses digits, or flushes to zero
+CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
+STEP_S = 0.1  # about so long a step takes
+FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
 
 
 class TopK(NamedTuple):
@@ -31,26 +30,190 @@ class TopK(NamedTuple):
     rows: np.ndarray
 
 
-def top_k(queries: Any, keys: Any, k: int, *, metric: Metric = "dot") -> TopK:
+class Matches(NamedTuple):
+    """Scores and rows of keys, query after query, best first: those of query i lie in starts[i]:starts[i + 1].
+
+    Attributes
+    ----------
+    scores, rows
+        (m,) each: float64, int64.
+    starts
+        (q + 1,) int64.
+    """
+
+    scores: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+
+
+class Pairs(NamedTuple):
+    """Pairs of rows: (m,) scores and (m, 2) rows, in each the lower one first; sorted by it, then best first."""
+
+    scores: np.ndarray
+    rows: np.ndarray
+
+
+class Statistics(NamedTuple):
+    """What searches did, in pairs of a query and a key.
+
+    Attributes
+    ----------
+    scanned
+        Compared by their codes.
+    candidates
+        Those whose codes could not rule the key out when it was met.
+    rescored
+        Scored in float64. Many more than the answers: the codes tell little of these vectors, which costs time.
+    collapses
+        How often a query met so many candidates that they were scored before it went on.
+    """
+
+    scanned: int
+    candidates: int
+    rescored: int
+    collapses: int
+
+
+class Index:
+    """Keys that are asked again and again: what is prepared for the first queries serves the later ones.
+
+    The first 8 queries are scored with all keys as they are. Then the keys are turned into codes: d + 13 bytes a key, in less
+    time than reading them from memory twice. All methods are exact, as `top_k` is, for every metric.
+
+    Parameters
+    ----------
+    keys : (n, d)
+        Kept, not copied, where they are float32 and contiguous already: do not change them.
+    threads
+        How many threads search; by default one for each core this process may use. The answers do not depend on it.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is NaN or infinite.
+
+    Examples
+    --------
+    >>> index = Index([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
+    >>> index.top_k([1.0, 0.0], k=2).rows
+    array([1, 2])
+    >>> index.top_k([1.0, 0.0], k=1, where=[True, False, True]).rows
+    array([2])
+    """
+
+    __slots__ = ("_asked", "_core", "_keys", "_threads")
+
+    def __init__(self, keys: Any, *, threads: int | None = None) -> None:
+        self._keys = as_vectors("keys", keys)
+        self._threads = available_threads() if threads is None else check_int("threads", threads, 1, 4_096)
+        self._core = _core.Index(self._keys)
+        self._asked = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def top_k(self, queries: Any, k: int, *, metric: Metric = "dot", where: Any = None) -> TopK:
+        """Find, for each query, the k keys with the largest score: see `firth.top_k`."""
+        block, alone = self._block(queries)
+        check_choice("metric", metric, METRICS)
+        mask, allowed = self._where(where)
+        k = check_int("k", k, 1, allowed, meaning="the number of keys" if mask is None else "the number of keys allowed")
+        self._prepare(len(block))
+        scores, rows = self._core.top_k(block, k, metric, self._threads, mask)
+        return TopK(scores[0], rows[0]) if alone else TopK(scores, rows)
+
+    def within(self, queries: Any, score: float, *, metric: Metric = "dot", where: Any = None) -> Matches:
+        """Find, for each query, all keys with this score or a larger one: see `firth.within`."""
+        block, _ = self._block(queries)
+        check_choice("metric", metric, METRICS)
+        mask, _ = self._where(where)
+        self._prepare(len(block))
+        ends, scores, rows = self._core.within(block, _score(score), metric, self._threads, mask)
+        return Matches(scores, rows, np.concatenate([[0], ends]))
+
+    def neighbors_steps(self, k: int, *, metric: Metric = "cosine") -> Generator[int, None, TopK]:
+        """Find, for each key, the k other keys with the largest score, step by step: yields the number of keys done."""
+        check_choice("metric", metric, METRICS)
+        n = len(self)
+        k = check_int("k", k, 1, n - 1, meaning="the number of other rows")
+        scores, rows = np.empty((n, k)), np.empty((n, k), np.int64)
+        self._prepare(n)
+        for part in _parts(n, self._keys.size):
+            found = self._core.top_k(self._keys[part], k, metric, self._threads, None, part.start)
+            scores[part], rows[part] = found
+            yield part.stop
+        return TopK(scores, rows)
+
+    def duplicates_steps(self, score: float, *, metric: Metric = "cosine") -> Generator[int, None, Pairs]:
+        """Find all pairs of keys with this score or a larger one, step by step: yields the number of keys done."""
+        check_choice("metric", metric, METRICS)
+        least, n = _score(score), len(self)
+        self._prepare(n)
+        scores, firsts, seconds = [np.empty(0)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for part in _parts(n, self._keys.size):
+            ends, found, rows = self._core.within(self._keys[part], least, metric, self._threads, None, part.start)
+            scores.append(found)
+            firsts.append(np.repeat(np.arange(part.start, part.stop), np.diff(ends, prepend=0)))
+            seconds.append(rows)
+            yield part.stop
+        return Pairs(np.concatenate(scores), np.stack([np.concatenate(firsts), np.concatenate(seconds)], axis=1))
+
+    @property
+    def statistics(self) -> Statistics:
+        """What all searches of this index did so far."""
+        return Statistics(*self._core.statistics())
+
+    @property
+    def code_bytes(self) -> int:
+        """What the codes take in memory; 0 before there are any."""
+        return self._core.code_bytes()
+
+    def _block(self, queries: Any) -> tuple[np.ndarray, bool]:
+        """Queries as (q, d), and whether they were one (d,)."""
+        given = np.asarray(queries)
+        block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
+        if block.shape[1] != self._keys.shape[1]:
+            raise ShapeError(f"queries and keys must agree on d; got {given.shape} and {self._keys.shape}")
+        return block, given.ndim == 1
+
+    def _where(self, where: Any) -> tuple[np.ndarray | None, int]:
+        """The mask, and how many keys it allows."""
+        if where is None:
+            return None, len(self)
+        mask = np.asarray(where)
+        if mask.dtype != np.bool_ or mask.shape != (len(self),):
+            raise ShapeError(f"where must be {len(self)} booleans, one for each key; got {mask.dtype} {mask.shape}")
+        return np.ascontiguousarray(mask), int(np.count_nonzero(mask))
+
+    def _prepare(self, queries: int) -> None:
+        self._asked += queries
+        if self._asked > CODED_FROM:
+            self._core.build(self._threads)
+
+
+def top_k(queries: Any, keys: Any, k: int, *, metric: Metric = "dot", where: Any = None) -> TopK:
     """Find, for each query, the k keys with the largest score.
 
-    Exact: rows and their order are those of float64 arithmetic on the float32 vectors, ties to the lowest row.
-    2 q n d operations as matrix products; never more than 64 MiB of scores at once.
+    Exact: rows and their order are those of float64 arithmetic on the float32 vectors, ties to the lowest row. Scores are
+    summed as numpy sums. 2 q n d operations, most of them on codes of eight bits; with all cores where that pays.
 
     Parameters
     ----------
     queries : (q, d) or (d,)
     keys : (n, d)
+        To ask the same keys again, keep an `Index` of them.
     k
         How many to return, 1 <= k <= n.
     metric
         "dot"; "cosine" (0 where a vector is zero); "scaled": dot / sqrt(d); "euclidean": minus the distance, so that
         larger is nearer as in the others.
+    where : (n,)
+        Booleans: which keys may be answers; by default all.
 
     Raises
     ------
     ShapeError
-        If queries and keys disagree on d.
+        If queries and keys disagree on d, or where and keys on n.
     ArgumentError
         If k is out of range, the metric unknown, or a number is NaN or infinite.
 
@@ -60,14 +223,36 @@ def top_k(queries: Any, keys: Any, k: int, *, metric: Metric = "dot") -> TopK:
     TopK(scores=array([2., 1.]), rows=array([1, 2]))
     """
     check_choice("metric", metric, METRICS)
-    keys = as_vectors("keys", keys)
-    given = np.asarray(queries)
-    queries = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
-    if queries.shape[1] != keys.shape[1]:
-        raise ShapeError(f"queries and keys must agree on d; got {given.shape} and {keys.shape}")
-    k = check_int("k", k, 1, len(keys), meaning="the number of keys")
-    scores, rows = drain(_search(queries, keys, k, metric, key_norms(keys)))
-    return TopK(scores[0], rows[0]) if given.ndim == 1 else TopK(scores, rows)
+    return Index(keys).top_k(queries, k, metric=metric, where=where)
+
+
+def within(queries: Any, keys: Any, score: float, *, metric: Metric = "dot", where: Any = None) -> Matches:
+    """Find, for each query, all keys with this score or a larger one.
+
+    Exact as `top_k` is. 2 q n d operations, and 16 bytes for each match.
+
+    Parameters
+    ----------
+    queries, keys, metric, where
+        As in `top_k`.
+    score
+        The least that a match may have; for "euclidean" minus the radius.
+
+    Raises
+    ------
+    ShapeError, ArgumentError
+        As in `top_k`; if the score is NaN.
+
+    Examples
+    --------
+    >>> keys = [[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]]
+    >>> within([1.0, 0.0], keys, score=0.5).rows
+    array([1, 2])
+    >>> within([[1.0, 0.0], [0.0, 0.0]], keys, score=-1.0, metric="euclidean")  # a radius of 1
+    Matches(scores=array([-1., -1., -1.]), rows=array([1, 2, 0]), starts=array([0, 2, 3]))
+    """
+    check_choice("metric", metric, METRICS)
+    return Index(keys).within(queries, score, metric=metric, where=where)
 
 
 def neighbors(vectors: Any, k: int, *, metric: Metric = "cosine") -> TopK:
@@ -99,13 +284,35 @@ def neighbors(vectors: Any, k: int, *, metric: Metric = "cosine") -> TopK:
 def neighbors_steps(vectors: Any, k: int, *, metric: Metric = "cosine") -> Generator[int, None, TopK]:
     """Find neighbours as `neighbors` does, step by step: yields the number of rows done."""
     check_choice("metric", metric, METRICS)
-    vectors = as_vectors("vectors", vectors)
-    k = check_int("k", k, 1, len(vectors) - 1, meaning="the number of other rows")
-    scores, rows = yield from _search(vectors, vectors, k + 1, metric, key_norms(vectors))
-    # The row itself goes out; where ties or a zero norm pushed it out already, the last one does.
-    own = rows == np.arange(len(rows))[:, None]
-    own[~own.any(axis=1), -1] = True
-    return TopK(scores[~own].reshape(-1, k), rows[~own].reshape(-1, k))
+    return (yield from Index(as_vectors("vectors", vectors)).neighbors_steps(k, metric=metric))
+
+
+def duplicates(vectors: Any, score: float, *, metric: Metric = "cosine") -> Pairs:
+    """Find all pairs of rows with this score or a larger one.
+
+    Exact as `top_k` is. n^2 d operations, and 24 bytes for each pair.
+
+    Parameters
+    ----------
+    vectors : (n, d)
+    score
+        The least that a pair may have: 1 finds what points the same way up to rounding only by chance, 0.9999 surely.
+    metric
+        As in `top_k`; for "euclidean" the score is minus the distance.
+
+    Raises
+    ------
+    ArgumentError
+        As in `top_k`; if the score is NaN.
+
+    Examples
+    --------
+    >>> duplicates([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 3.0]], score=0.9999)
+    Pairs(scores=array([1., 1.]), rows=array([[0, 2],
+           [1, 3]]))
+    """
+    check_choice("metric", metric, METRICS)
+    return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(score, metric=metric))
 
 
 def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarray:
@@ -118,108 +325,28 @@ def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarr
     wide = keep_float64 and array.dtype.itemsize > 4
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype=np.float64 if wide else np.float32)
-    # A sum is finite only if all of it is, unless it overflows; only then look at each number.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect = not np.isfinite(numbers.sum())
-    if suspect and not (good := np.isfinite(numbers)).all():
-        row, column = np.argwhere(~good)[0].tolist()
+    if not (np.isfinite(numbers).all() if wide else _core.all_finite(numbers, available_threads())):
+        row, column = np.argwhere(~np.isfinite(numbers))[0].tolist()
         raise ArgumentError(f"{name} must be finite; row {row}, dimension {column} is {array[row, column]}")
     return numbers
 
 
-def key_norms(keys: np.ndarray) -> np.ndarray:
-    """Euclidean norms in float64, each rounded a few times: (n,)."""
-    return np.sqrt(np.einsum("ij,ij->i", keys, keys, dtype=np.float64))
+def _score(score: float) -> float:
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"score must be a number; got {score!r}") from None
+    if isnan(number):
+        raise ArgumentError("score must be a number; got nan")
+    return number
 
 
-def _search(
-    queries: np.ndarray, keys: np.ndarray, k: int, metric: Metric, norms: np.ndarray
-) -> Generator[int, None, TopK]:
-    """Search in blocks of queries; `norms` are those of the keys."""
-    scores, rows = np.empty((len(queries), k)), np.empty((len(queries), k), np.int64)
-    step = max(1, BLOCK_SCORES // len(keys))
-    for start in range(0, len(queries), step):
-        block = queries[start : start + step].astype(np.float64)
-        # Outside [start, start + step) nothing is touched: each block is a search of its own.
-        scores[start : start + step], rows[start : start + step] = _search_block(block, keys, k, metric, norms)
-        yield min(start + step, len(queries))
-    return TopK(scores, rows)
-
-
-def _search_block(
-    queries: np.ndarray, keys: np.ndarray, k: int, metric: Metric, norms: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    approximate, slack = _approximate(queries, keys, metric, norms)
-    if slack is None:  # float32 overflowed: no bound holds, so every key is scored in float64
-        which, candidates = np.divmod(np.arange(len(queries) * len(keys)), len(keys))
-    else:
-        # At least k keys score this or more: the k-th largest of the largest scores of groups of keys.
-        threshold = _kth_of_groups(approximate, k)
-        which, candidates = np.nonzero(approximate >= (threshold - 2 * slack)[:, None])
-    del approximate
-    exact = _pair_scores(queries, keys, which, candidates, metric)
-    order = np.lexsort((candidates, -exact, which))
-    first = np.searchsorted(which[order], np.arange(len(queries)))  # where each query's candidates begin
-    best = order[first[:, None] + np.arange(k)]
-    return exact[best], candidates[best]
-
-
-def _approximate(
-    queries: np.ndarray, keys: np.ndarray, metric: Metric, norms: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scores in float32 in an order that is the metric's for each query, and how far each query's may be off."""
-    d = keys.shape[1]
-    query_norms = np.sqrt((queries * queries).sum(axis=1))
-    longest = float(norms.max())
-    # d products and d - 1 sums in any order: |error| <= gamma_d |q| |x| with gamma_d = d u / (1 - d u) (Higham 2002, 3.1);
-    # 4 u more for the query's own rounding to float32 and for the scaling below; twice that for the norms' rounding.
-    gamma = 2 * (d + 4) * UNIT_ROUNDOFF / (1 - min(0.5, d * UNIT_ROUNDOFF))
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        if metric == "cosine":
-            safe = np.where(query_norms > 0, query_norms, 1.0)
-            scores = (queries / safe[:, None]).astype(np.float32) @ keys.T
-            inverse = np.where(norms > 0, 1 / np.where(norms > 0, norms, 1.0), 0.0)
-            scores *= inverse.astype(np.float32)
-            # What float32 flushes to zero in the product, seen through the scaling.
-            slack = np.full(len(queries), gamma + d * SMALLEST * float(inverse.max()))
-        else:
-            scores = queries.astype(np.float32) @ keys.T
-            slack = gamma * query_norms * longest + d * SMALLEST * (1 + query_norms + longest)
-            if metric == "euclidean":  # the larger q.x - |x|^2 / 2, the nearer
-                scores -= (0.5 * norms * norms).astype(np.float32)
-                slack = slack + gamma * longest * longest
-        bounded = np.isfinite(slack).all() and np.isfinite(scores.sum())
-    return scores, slack if bounded else None
-
-
-def _kth_of_groups(scores: np.ndarray, k: int) -> np.ndarray:
-    """A lower bound of the k-th largest score of each row, close to it where k is small beside n."""
-    n = scores.shape[1]
-    if n // GROUP < 4 * k:
-        return np.partition(scores, n - k, axis=1)[:, n - k].astype(np.float64)
-    # Groups of keys that lie n / GROUP apart; the few keys left over may only raise the bound, so they are left out.
-    groups = n // GROUP
-    largest = scores[:, : groups * GROUP].reshape(len(scores), GROUP, groups).max(axis=1)
-    return np.partition(largest, groups - k, axis=1)[:, groups - k].astype(np.float64)
-
-
-def _pair_scores(
-    queries: np.ndarray, keys: np.ndarray, which: np.ndarray, candidates: np.ndarray, metric: Metric
-) -> np.ndarray:
-    """The score of each pair in float64, the same whatever else is scored with it: a pairwise sum over d."""
-    scores = np.empty(len(which))
-    step = max(1, PAIR_NUMBERS // keys.shape[1])
-    for start in range(0, len(which), step):
-        q = queries[which[start : start + step]]
-        x = keys[candidates[start : start + step]].astype(np.float64)
-        if metric == "euclidean":
-            score = -np.sqrt(((q - x) ** 2).sum(axis=1))
-        else:
-            score = (q * x).sum(axis=1)
-            if metric == "scaled":
-                score /= sqrt(keys.shape[1])
-            elif metric == "cosine":
-                size = np.sqrt((q * q).sum(axis=1)) * np.sqrt((x * x).sum(axis=1))
-                score = np.divide(score, size, out=np.zeros_like(score), where=size > 0)
-        scores[start : start + step] = score
-    return scores
+def _parts(rows: int, multiplications: int) -> Iterator[slice]:
+    """Cut rows into parts that take about STEP_S each; `multiplications` are those of one row."""
+    start, size = 0, max(64, FIRST_STEP // multiplications)
+    while start < rows:
+        began, stop = time.perf_counter(), min(start + size, rows)
+        yield slice(start, stop)
+        start = stop
+        speed = STEP_S / max(time.perf_counter() - began, 1e-6)
+        size = max(64, int(size * min(4.0, max(0.25, speed))))

@@ -15,8 +15,7 @@ import firth
 from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError, check_choice, check_int
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
-from firth.search import METRICS, Metric, TopK, _search, as_vectors, key_norms
-from firth.steps import drain
+from firth.search import METRICS, Index, Metric, TopK, as_vectors
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -74,7 +73,7 @@ class Space(Mapping[str, np.ndarray]):
     array(['milk'], dtype=object)
     """
 
-    __slots__ = ("_columns", "_context_norms", "_index", "_labels", "_names", "_norms", "_recipe", "_vectors")
+    __slots__ = ("_columns", "_index", "_labels", "_names", "_norms", "_output_keys", "_recipe", "_vector_keys", "_vectors")
 
     def __init__(
         self,
@@ -105,7 +104,8 @@ class Space(Mapping[str, np.ndarray]):
         self._labels: np.ndarray | None = None
         self._index: dict[str, int] | None = None
         self._norms: np.ndarray | None = None
-        self._context_norms: np.ndarray | None = None
+        self._vector_keys: Index | None = None
+        self._output_keys: Index | None = None
 
     def _check_labels(self) -> None:
         for row, label in enumerate(self._names):
@@ -154,7 +154,7 @@ class Space(Mapping[str, np.ndarray]):
     def norms(self) -> np.ndarray:
         """Euclidean norm of each vector, (n,) float64."""
         if self._norms is None:
-            self._norms = key_norms(self._vectors)
+            self._norms = np.sqrt(np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.float64))
             self._norms.flags.writeable = False
         return self._norms
 
@@ -268,7 +268,7 @@ class Space(Mapping[str, np.ndarray]):
         left_out = set(self.rows(exclude).tolist())
         if not include_question:
             left_out |= set(self._term_rows(terms).tolist())
-        return self._best(self.vector(terms, metric=metric), self._vectors, self.norms, k, metric, left_out)
+        return self._best(self.vector(terms, metric=metric), self._keys(), k, metric, left_out)
 
     def predict(self, context: str | Sequence[str], k: int = 10, *, include_context: bool = False) -> Hits:
         """Find the k labels that fit best among the words of a context.
@@ -305,10 +305,12 @@ class Space(Mapping[str, np.ndarray]):
         >>> space.predict("tea", k=1).labels[0]
         'milk'
         """
-        output, norms = self._output()
+        output = self._output()
         rows = self._context_rows(context)
         left_out = set() if include_context else set(rows.tolist())
-        return self._best(self._vectors[rows].mean(axis=0, dtype=np.float64), output, norms, k, "dot", left_out)
+        if self._output_keys is None:
+            self._output_keys = Index(output)
+        return self._best(self._vectors[rows].mean(axis=0, dtype=np.float64), self._output_keys, k, "dot", left_out)
 
     def score(self, label: str, context: str | Sequence[str]) -> float:
         """Tell how well a label fits into a context: a share between 0 and 1.
@@ -338,7 +340,7 @@ class Space(Mapping[str, np.ndarray]):
         >>> space.score("milk", "tea") > space.score("hammer", "tea")
         True
         """
-        output, _ = self._output()
+        output = self._output()
         row, rows = self.rows([label])[0], self._context_rows(context)
         score = float(self._vectors[rows].mean(axis=0, dtype=np.float64) @ output[row])
         small = math.exp(-abs(score))  # never overflows
@@ -365,33 +367,35 @@ class Space(Mapping[str, np.ndarray]):
         if isinstance(queries, str) or (isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str)):
             queries = self[queries]
         given = np.asarray(queries)
-        block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
-        if block.shape[1] != self._vectors.shape[1]:
+        if given.shape[-1:] != self._vectors.shape[1:]:
             raise ShapeError(f"queries and the space must agree on d; got {given.shape} and {self._vectors.shape}")
         k = check_int("k", k, 1, len(self), meaning="the number of labels")
-        scores, rows = drain(_search(block, self._vectors, k, metric, self.norms))
-        return self._hits(TopK(scores[0], rows[0]) if given.ndim == 1 else TopK(scores, rows))
+        return self._hits(self._keys().top_k(given, k, metric=metric))
 
-    def _best(
-        self, query: np.ndarray, keys: np.ndarray, norms: np.ndarray, k: int, metric: Metric, left_out: set[int]
-    ) -> Hits:
+    def _keys(self) -> Index:
+        """The vectors, ready to be searched."""
+        if self._vector_keys is None:
+            self._vector_keys = Index(self._vectors)
+        return self._vector_keys
+
+    def _best(self, query: np.ndarray, keys: Index, k: int, metric: Metric, left_out: set[int]) -> Hits:
         """The k labels whose keys score highest with a query (d,), without the rows that are left out."""
         k = min(check_int("k", k, 1), len(self) - len(left_out))
         if k == 0:
             raise ArgumentError(
                 f"nothing is left to answer with: all {len(self)} labels are in the question or excluded"
             )
-        scores, rows = drain(_search(query[None], keys, k + len(left_out), metric, norms))
-        kept = [place for place, row in enumerate(rows[0].tolist()) if row not in left_out][:k]
-        return self._hits(TopK(scores[0, kept], rows[0, kept]))
+        scores, rows = keys.top_k(query, k + len(left_out), metric=metric)
+        kept = [place for place, row in enumerate(rows.tolist()) if row not in left_out][:k]
+        return self._hits(TopK(scores[kept], rows[kept]))
 
     def _hits(self, found: TopK) -> Hits:
         # Labels of the answers alone: an array of all of them is not needed to answer one question.
         labels = np.array([self._names[row] for row in found.rows.ravel().tolist()], dtype=object)
         return Hits(labels.reshape(found.rows.shape), found.scores, found.rows)
 
-    def _output(self) -> tuple[np.ndarray, np.ndarray]:
-        """The output vectors, (n, d), and their norms."""
+    def _output(self) -> np.ndarray:
+        """The output vectors, (n, d)."""
         output = self._columns.get(CONTEXT)
         if output is None:
             raise ArgumentError(
@@ -400,9 +404,7 @@ class Space(Mapping[str, np.ndarray]):
             )
         if output.shape != self._vectors.shape:
             raise ShapeError(f"column {CONTEXT!r} must be as the vectors, {self._vectors.shape}; got {output.shape}")
-        if self._context_norms is None:
-            self._context_norms = key_norms(output)
-        return output, self._context_norms
+        return output
 
     def _context_rows(self, context: str | Sequence[str]) -> np.ndarray:
         if isinstance(context, str):

@@ -21,7 +21,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, CorpusError, check_choice, check_int, check_number
+from firth._check import ArgumentError, CorpusError, available_threads, check_choice, check_int, check_number
 from firth.items import Items, is_arrow, is_list
 from firth.steps import drain
 
@@ -272,11 +272,6 @@ def _ids(ids: np.ndarray | tuple[int, int]) -> np.ndarray:
         return ids
     with os.fdopen(ids[0], "rb") as file:
         return np.memmap(file, np.uint32, "r", shape=(ids[1],)) if ids[1] else np.empty(0, np.uint32)
-
-
-def available_threads() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def len_limit(max_vocab: int | None) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +14,9 @@ from hypothesis import strategies as st
 
 import firth
 import firth.search
+from firth import _core
 from firth._check import ArgumentError, ShapeError
-from firth.search import METRICS, neighbors, top_k
+from firth.search import METRICS, Index, duplicates, neighbors, top_k, within
 
 
 def plain_scores(queries, keys, metric):
@@ -33,23 +39,51 @@ def top_k_plain(queries, keys, k, metric):
     return np.take_along_axis(scores, order, axis=1), order
 
 
-def check(queries, keys, k, metric):
-    found, plain = top_k(queries, keys, k, metric=metric), top_k_plain(queries, keys, k, metric)
-    np.testing.assert_array_equal(found.rows, plain[1])
-    np.testing.assert_array_equal(found.scores, plain[0])
+def levels():
+    """Instruction sets that this machine has, the portable version first."""
+    found = ["portable"]
+    before = os.environ.get("FIRTH_SIMD")
+    for level in ("avx2", "avx512"):
+        os.environ["FIRTH_SIMD"] = level
+        try:
+            found.append(_core.simd_level())
+        except ValueError:
+            pass
+    os.environ.pop("FIRTH_SIMD")
+    if before is not None:
+        os.environ["FIRTH_SIMD"] = before
+    return found
 
 
-@st.composite
-def hard_cases(draw):
-    """Ties, near-ties, duplicates, zeros, huge and tiny norms, heavy tails, constant vectors."""
-    seed, n, d, q = (
-        draw(st.integers(0, 2**32 - 1)),
-        draw(st.integers(1, 400)),
-        draw(st.integers(1, 40)),
-        draw(st.integers(1, 5)),
-    )
-    rng = np.random.default_rng(seed)
-    kind = draw(st.sampled_from(["gauss", "ties", "near", "huge", "tiny", "tails", "constant", "mixed", "sparse"]))
+@pytest.fixture
+def ways(monkeypatch):
+    """Run a search by every instruction set, from codes and without them, with one thread and several."""
+
+    def run(search):
+        found = []
+        for level in levels():
+            for coded_from, threads in ((0, 1), (0, 3), (10**9, 2)):
+                monkeypatch.setenv("FIRTH_SIMD", level)
+                monkeypatch.setattr(firth.search, "CODED_FROM", coded_from)
+                found.append(search(threads))
+        return found
+
+    return run
+
+
+def check(ways, queries, keys, k, metric, where=None):
+    allowed = np.arange(len(keys)) if where is None else np.flatnonzero(where)
+    scores, order = top_k_plain(queries, np.asarray(keys)[allowed], k, metric)
+    for found in ways(lambda threads: Index(keys, threads=threads).top_k(queries, k, metric=metric, where=where)):
+        np.testing.assert_array_equal(found.rows, allowed[order])
+        np.testing.assert_array_equal(found.scores, scores)
+
+
+KINDS = ["gauss", "ties", "near", "huge", "tiny", "tails", "constant", "mixed", "sparse", "hot", "zeros"]
+
+
+def hard_keys(rng, kind, n, d):
+    """Ties, near-ties, duplicates, zeros, huge and tiny norms, denormals, heavy tails, constant vectors."""
     keys = rng.standard_normal((n, d))
     if kind == "ties":
         keys = rng.integers(-1, 2, (n, d)).astype(float)
@@ -67,34 +101,58 @@ def hard_cases(draw):
         keys *= 10.0 ** rng.uniform(-30, 15, (n, 1))
     elif kind == "sparse":
         keys *= rng.random((n, 1)) < 0.5
-    keys = keys.astype(np.float32)
+    elif kind == "hot":
+        keys = np.eye(d)[rng.integers(0, d, n)]
+    elif kind == "zeros":
+        keys[:] = 0
+    return keys.astype(np.float32)
+
+
+@st.composite
+def hard_cases(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, d, q = draw(st.integers(1, 400)), draw(st.integers(1, 40)), draw(st.integers(1, 12))
+    keys = hard_keys(rng, draw(st.sampled_from(KINDS)), n, d)
     queries = keys[rng.integers(0, n, q)] if draw(st.booleans()) else rng.standard_normal((q, d))
+    if draw(st.booleans()):  # within 1e-7 of a key, or of nothing at all
+        queries = queries * (1 + rng.standard_normal((q, d)) * 1e-7)
     return queries, keys, draw(st.integers(1, n)), draw(st.sampled_from(METRICS))
 
 
 @given(hard_cases())
-def test_rows_and_scores_are_those_of_float64(case):
+def test_rows_and_scores_are_those_of_float64(ways, case):
     queries, keys, k, metric = case
-    check(queries, keys, k, metric)
+    check(ways, queries, keys, k, metric)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_large_n_takes_the_threshold_from_groups(metric):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "d", "k"), [(3000, 24, 10), (1100, 1, 7), (60, 4096, 60), (1009, 129, 1)])
+def test_more_keys_than_a_block_and_the_widest(ways, kind, n, d, k):
     rng = np.random.default_rng(1)
-    keys = rng.standard_normal((5003, 24)).astype(np.float32)
-    keys[1000:1100] = keys[7]  # a hundred ties
-    check(np.concatenate([rng.standard_normal((3, 24)), keys[[7]]]), keys, 10, metric)
+    keys = hard_keys(rng, kind, n, d)
+    keys[n // 3 : n // 3 + 20] = keys[7]  # twenty ties
+    for metric in METRICS:
+        check(ways, np.concatenate([rng.standard_normal((2, d)), keys[[7]]]), keys, k, metric)
 
 
-def test_blocks_of_queries_change_nothing(monkeypatch):
+@pytest.mark.parametrize("scale", [1e-300, 1e-120, 1e120, 1e300])
+def test_queries_that_no_float32_holds(ways, scale):
     rng = np.random.default_rng(2)
-    queries, keys = rng.standard_normal((50, 16)), rng.standard_normal((300, 16))
-    whole = top_k(queries, keys, 5)
-    monkeypatch.setattr(firth.search, "BLOCK_SCORES", 700)
-    monkeypatch.setattr(firth.search, "PAIR_NUMBERS", 64)
-    cut = top_k(queries, keys, 5)
-    np.testing.assert_array_equal(whole.rows, cut.rows)
-    np.testing.assert_array_equal(whole.scores, cut.scores)
+    keys = rng.standard_normal((300, 6)).astype(np.float32)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for metric in METRICS:
+            check(ways, rng.standard_normal((9, 6)) * scale, keys, 5, metric)
+
+
+def test_threads_and_batches_change_nothing():
+    rng = np.random.default_rng(2)
+    queries, keys = rng.standard_normal((500, 16)), rng.standard_normal((5000, 16))
+    whole = Index(keys, threads=2).top_k(queries, 5)
+    index = Index(keys, threads=1)
+    for start in range(0, 500, 7):
+        part = index.top_k(queries[start : start + 7], 5)
+        np.testing.assert_array_equal(whole.rows[start : start + 7], part.rows)
+        np.testing.assert_array_equal(whole.scores[start : start + 7], part.scores)
 
 
 def test_a_key_finds_itself_first():
@@ -106,6 +164,29 @@ def test_a_key_finds_itself_first():
 def test_one_query_and_none():
     assert top_k([1.0, 0.0], [[1.0, 0.0]], 1).rows.shape == (1,)
     assert top_k(np.empty((0, 2)), [[1.0, 0.0]], 1).rows.shape == (0, 1)
+    assert within(np.empty((0, 2)), [[1.0, 0.0]], 1).starts.tolist() == [0]
+
+
+@given(hard_cases(), st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.5, 0.95]))
+def test_only_keys_that_are_allowed_answer(ways, case, seed, share):
+    queries, keys, k, metric = case
+    where = np.random.default_rng(seed).random(len(keys)) < share
+    where[-1] = True
+    check(ways, queries, keys, min(k, int(where.sum())), metric, where)
+
+
+@given(hard_cases())
+def test_within_finds_all_that_score_enough(ways, case):
+    queries, keys, k, metric = case
+    scores = plain_scores(queries, keys, metric)
+    least = np.sort(scores[0])[-k]  # a score that occurs: a tie with the limit is a match
+    for found in ways(lambda threads: Index(keys, threads=threads).within(queries, least, metric=metric)):
+        for query, row_scores in enumerate(scores):
+            order = np.argsort(-row_scores, kind="stable")
+            order = order[row_scores[order] >= least]
+            part = slice(found.starts[query], found.starts[query + 1])
+            np.testing.assert_array_equal(found.rows[part], order)
+            np.testing.assert_array_equal(found.scores[part], row_scores[order])
 
 
 @given(hard_cases())
@@ -120,6 +201,66 @@ def test_neighbors_are_the_others(case):
         others = np.delete(np.arange(len(keys)), row)
         order = others[np.argsort(-scores[row, others], kind="stable")[:k]]
         np.testing.assert_array_equal(found.rows[row], order)
+
+
+@given(hard_cases())
+def test_duplicates_are_the_pairs_that_score_enough(case):
+    _, keys, _, metric = case
+    scores = plain_scores(keys, keys, metric)
+    least = 0.999 if metric != "euclidean" else -0.01
+    found = duplicates(keys, least, metric=metric)
+    first, second = np.nonzero(np.triu(scores >= least, 1))
+    order = np.lexsort((second, -scores[first, second], first))
+    np.testing.assert_array_equal(found.rows, np.stack([first, second], axis=1)[order])
+    np.testing.assert_array_equal(found.scores, scores[first, second][order])
+
+
+def test_parts_of_a_graph_change_nothing(monkeypatch):
+    keys = np.random.default_rng(4).standard_normal((1500, 8)).astype(np.float32)
+    whole, pairs = neighbors(keys, 5), duplicates(keys, 0.8)
+    monkeypatch.setattr(firth.search, "FIRST_STEP", 1)
+    monkeypatch.setattr(firth.search, "STEP_S", 1e-9)
+    steps = list(Index(keys).neighbors_steps(5))
+    assert steps[:2] == [64, 128]
+    assert steps[-1] == 1500
+    np.testing.assert_array_equal(neighbors(keys, 5).rows, whole.rows)
+    np.testing.assert_array_equal(duplicates(keys, 0.8).rows, pairs.rows)
+
+
+def test_statistics_tell_how_much_the_codes_ruled_out():
+    rng = np.random.default_rng(5)
+    index = Index(rng.standard_normal((20_000, 32)))
+    assert index.code_bytes == 0
+    index.top_k(rng.standard_normal((100, 32)), 10, metric="cosine")
+    done = index.statistics
+    assert done.scanned == 100 * 20_000
+    assert 100 * 10 <= done.rescored <= done.candidates < done.scanned / 50
+    assert done.collapses == 0
+    assert 20_000 * 44 <= index.code_bytes <= 20_000 * 46
+    constant = Index(np.ones((20_000, 4)))
+    constant.top_k(np.ones((10, 4)), 10)
+    assert constant.statistics.collapses > 0
+    assert constant.statistics.rescored == 10 * 20_000
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs a signal to a thread")
+@pytest.mark.parametrize("queries", [4, 20_000])
+def test_an_interrupted_search_ends_soon(queries):
+    index = Index(np.ones((200_000, 64), np.float32))  # all tie: seconds of scoring
+    sent = []
+
+    def interrupt():
+        time.sleep(0.3)
+        sent.append(time.perf_counter())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        while True:
+            index.top_k(np.ones((queries, 64)), 10)
+    assert time.perf_counter() - sent[0] < 1.5  # 0.1 s, but for a machine that is busy
+    sender.join()
 
 
 @pytest.mark.parametrize(
@@ -143,8 +284,22 @@ def test_neighbors_are_the_others(case):
             "metric must be one of dot, cosine",
         ),
         (dict(queries=[[1, 2]], keys=[[1, 2]], k=1.5), ArgumentError, "k must be a whole number"),
+        (dict(queries=[[1, 2]], keys=[[1, 2]], k=1, where=[1]), ShapeError, "where must be 1 booleans"),
+        (
+            dict(queries=[[1, 2]], keys=[[1, 2]] * 3, k=2, where=[True, False, False]),
+            ArgumentError,
+            r"k must be in 1..1 \(the number of keys allowed\); got 2",
+        ),
     ],
 )
 def test_errors_say_what_to_do(arguments, error, message):
     with pytest.raises(error, match=message):
         firth.top_k(**arguments)
+
+
+def test_scores_must_be_numbers():
+    for score in (float("nan"), "much", None):
+        with pytest.raises(ArgumentError, match="score must be a number"):
+            within([1.0], [[1.0]], score)
+        with pytest.raises(ArgumentError, match="score must be a number"):
+            duplicates([[1.0]], score)

@@ -34,6 +34,7 @@ mod door {
     use std::cell::Cell;
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
+    use std::sync::OnceLock;
     use std::time::{Duration, Instant};
 
     /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
@@ -71,11 +72,18 @@ mod door {
         Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200))))
     }
 
-    /// Keys to be searched, kept alive; firth/search.py checks the arguments.
+    /// Whether all numbers are finite.
+    #[pyfunction]
+    fn all_finite(py: Python<'_>, vectors: PyReadonlyArray2<'_, f32>, threads: usize) -> PyResult<bool> {
+        let numbers = vectors.as_slice()?;
+        Ok(py.detach(|| search::all_finite(numbers, threads)))
+    }
+
+    /// Keys to be searched, finite, kept alive; firth/search.py checks the arguments.
     #[pyclass(frozen)]
     struct Index {
         vectors: Py<PyArray2<f32>>,
-        codes: Option<Codes>,
+        codes: OnceLock<Codes>,
         totals: search::Totals,
         level: Level,
     }
@@ -117,7 +125,7 @@ mod door {
                 Queries::F64(wide.as_slice()?)
             };
             let allowed = allowed.as_ref().map(|allowed| allowed.as_slice()).transpose()?;
-            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: self.codes.as_ref() };
+            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: self.codes.get() };
             let Wanted { metric, goal, own, threads } = wanted;
             let request = search::Request { queries, metric, goal, allowed, own, threads, level: self.level };
             py.detach(|| {
@@ -134,24 +142,28 @@ mod door {
 
     #[pymethods]
     impl Index {
-        /// With `coded`, ready for many queries; ValueError if a number is not finite.
         #[new]
-        fn new(vectors: PyReadonlyArray2<'_, f32>, coded: bool, threads: usize) -> PyResult<Self> {
+        fn new(vectors: PyReadonlyArray2<'_, f32>) -> PyResult<Self> {
             let level = Level::chosen().map_err(PyValueError::new_err)?;
-            let py = vectors.py();
+            vectors.as_slice()?; // contiguous, or an error
+            let vectors = (*vectors).clone().unbind();
+            Ok(Self { vectors, codes: OnceLock::new(), totals: search::Totals::default(), level })
+        }
+
+        /// Get ready for many queries.
+        fn build(&self, py: Python<'_>, threads: usize) -> PyResult<()> {
+            let vectors = self.vectors.bind(py).try_readonly()?;
             let (numbers, d) = (vectors.as_slice()?, vectors.as_array().ncols());
-            let codes = if coded {
-                let codes = py.detach(|| Codes::new(numbers, d, threads, level))?;
-                Some(codes.ok_or_else(|| PyValueError::new_err("not finite"))?)
-            } else {
-                None
-            };
-            Ok(Self { vectors: (*vectors).clone().unbind(), codes, totals: search::Totals::default(), level })
+            if self.codes.get().is_none() {
+                let codes = py.detach(|| Codes::new(numbers, d, threads, self.level))?;
+                let _ = self.codes.set(codes); // another thread may have been first, with the same
+            }
+            Ok(())
         }
 
         /// The k best keys of each query, (q, k): scores and rows. `own` is the row that the first query has among the
         /// keys; a query's own row is left out.
-        #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, own=None))]
+        #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, own=None, /))]
         #[allow(clippy::too_many_arguments)]
         fn top_k<'py>(
             &self,
@@ -172,7 +184,7 @@ mod door {
 
         /// The keys that score at least so much with each query: where each query's end, scores and rows. With `own`, rows
         /// up to the query's own are left out.
-        #[pyo3(signature = (queries, score, metric_name, threads, allowed=None, own=None))]
+        #[pyo3(signature = (queries, score, metric_name, threads, allowed=None, own=None, /))]
         #[allow(clippy::too_many_arguments, clippy::type_complexity)]
         fn within<'py>(
             &self,
@@ -204,7 +216,7 @@ mod door {
 
         /// What the codes take; 0 if there are none.
         fn code_bytes(&self) -> usize {
-            self.codes.as_ref().map_or(0, Codes::bytes)
+            self.codes.get().map_or(0, Codes::bytes)
         }
     }
 
@@ -748,6 +760,7 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
+        module.add_function(wrap_pyfunction!(all_finite, module)?)?;
         module.add_class::<Index>()?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<Cooccurrences>()?;

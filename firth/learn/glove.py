@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, CorpusError, TrainingError, check_int, check_number
+from firth._check import ArgumentError, CorpusError, TrainingError, available_threads, check_int, check_number
 from firth.learn.word2vec import DIVERGED, STEP_S, LearnStep, Source, recipe_of
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, PhraseStep, Reading, ReadStep, available_threads, read_corpus_steps
+from firth.text import Corpus, PhraseStep, Reading, ReadStep, read_corpus_steps
 
 MEMORY_BYTES = 4 << 30  # Stanford's cooccur has the same default
 TINY_LOSS = 1e-6  # is none, even where vectors of zeros lose less: where every count is 1

@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import ArgumentError, ShapeError, TrainingError, check_int, check_number
+from firth._check import ArgumentError, ShapeError, TrainingError, available_threads, check_int, check_number
 from firth.space import Space
 from firth.steps import drain
-from firth.text import Corpus, PhraseStep, Reading, ReadStep, available_threads, read_corpus_steps, renumbered
+from firth.text import Corpus, PhraseStep, Reading, ReadStep, read_corpus_steps, renumbered
 
 STEP_S = 0.15  # a step of training takes about so long: Ctrl-C waits for it, and the progress bar moves with it
 DIM = 100  # where neither an option nor a space to go on from says otherwise

@@ -51,10 +51,10 @@ struct Part<'a> {
 }
 
 impl Codes {
-    /// Codes of `vectors`, (n, d); None if a number is not finite, or there is no memory.
-    pub fn new(vectors: &[f32], d: usize, threads: usize, level: Level) -> std::io::Result<Option<Codes>> {
+    /// Codes of finite `vectors`, (n, d).
+    pub fn new(vectors: &[f32], d: usize, threads: usize, level: Level) -> std::io::Result<Codes> {
         let (n, steps) = (vectors.len() / d, d.div_ceil(4));
-        let Some(largest) = largest(vectors, threads) else { return Ok(None) };
+        let largest = largest(vectors, threads);
         // |x| <= sqrt(d) max |x|; powers of two, so that dividing by it rounds nothing.
         let exponent = |x: f64| x.log2().ceil() as i32 + 1; // one more than needed, whatever log2 rounds
         let unit = if largest > 0.0 { 2f64.powi(exponent(largest.into()) + exponent((d as f64).sqrt())) } else { 1.0 };
@@ -86,7 +86,7 @@ impl Codes {
             })
         });
         let largest = largest.collect();
-        Ok(Some(Codes { n, steps, panels, ratios, errors, norms, largest, unit }))
+        Ok(Codes { n, steps, panels, ratios, errors, norms, largest, unit })
     }
 
     /// Bytes from one panel to the next.
@@ -105,8 +105,13 @@ impl Codes {
     }
 }
 
-/// The largest |number|; None if one is not finite.
-fn largest(vectors: &[f32], threads: usize) -> Option<f32> {
+/// Whether all numbers are finite.
+pub fn all_finite(vectors: &[f32], threads: usize) -> bool {
+    largest(vectors, threads).is_finite()
+}
+
+/// The largest |number|, not finite if one is not.
+fn largest(vectors: &[f32], threads: usize) -> f32 {
     const PIECE: usize = 1 << 20;
     let found = Mutex::new(0u32);
     share(threads.min(vectors.len().div_ceil(PIECE)), vectors.chunks(PIECE), |piece| {
@@ -115,7 +120,7 @@ fn largest(vectors: &[f32], threads: usize) -> Option<f32> {
         let mut found = found.lock().expect("no thread panics while it holds this");
         *found = largest.max(*found);
     });
-    Some(f32::from_bits(found.into_inner().expect("as above"))).filter(|x| x.is_finite())
+    f32::from_bits(found.into_inner().expect("as above"))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -208,7 +213,7 @@ mod tests {
 
     fn check(vectors: &[f32], d: usize) {
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
-            let codes = Codes::new(vectors, d, 2, level).unwrap().unwrap();
+            let codes = Codes::new(vectors, d, 2, level).unwrap();
             for (row, x) in vectors.chunks_exact(d).enumerate() {
                 let norm = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
                 let a = f64::from(codes.ratios[row]) * norm;
@@ -245,9 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_refused() {
+    fn what_is_not_finite_is_seen() {
+        assert!(all_finite(&[f32::MAX, -0.0, f32::MIN], 1));
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert!(Codes::new(&[1.0, wrong], 2, 1, Level::Portable).unwrap().is_none());
+            assert!(!all_finite(&[1.0, wrong], 2));
         }
     }
 }

@@ -11,7 +11,7 @@ mod exact;
 mod scan;
 mod tile;
 
-pub use codes::Codes;
+pub use codes::{Codes, all_finite};
 pub use exact::Hit;
 
 use codes::TILE;
@@ -354,7 +354,7 @@ mod tests {
         for metric in Metric::ALL {
             let mut expected = None;
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let codes = Codes::new(vectors, d, 2, level).unwrap().unwrap();
+                let codes = Codes::new(vectors, d, 2, level).unwrap();
                 for (threads, codes) in [(1, Some(&codes)), (3, Some(&codes)), (1, None)] {
                     let request = Request { queries, metric, goal, allowed, own, threads, level };
                     let found = search(&Keys { vectors, d, codes }, &request, &totals, &|| false).unwrap();
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn a_search_that_is_stopped_has_no_answers() {
         let keys = vec![1.0; 64 * 1000];
-        let codes = Codes::new(&keys, 64, 1, Level::Portable).unwrap().unwrap();
+        let codes = Codes::new(&keys, 64, 1, Level::Portable).unwrap();
         let request = Request {
             queries: Queries::F32(&keys),
             metric: Metric::Dot,
