@@ -5,7 +5,7 @@ use super::best::{Best, Rows};
 use super::bound::{Query, bound};
 use super::codes::{Codes, PANEL, TILE};
 use super::exact::{Exact, Hit};
-use super::tile::{BLOCK_KEYS, Block, Group, PANELS, Scans, tile};
+use super::tile::{BLOCK_KEYS, Block, Group, PANELS, Scans, reaching};
 use super::{Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -39,23 +39,32 @@ pub type Answers = Option<Vec<Vec<Hit>>>;
 impl Task<'_> {
     /// Compare all with all, looking whether to `stop` between two blocks.
     pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Answers {
+        if self.metric == Metric::Euclidean {
+            self.run_by_level::<true>(stop, statistics)
+        } else {
+            self.run_by_level::<false>(stop, statistics)
+        }
+    }
+
+    fn run_by_level<const EUCLIDEAN: bool>(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Answers {
         let alone = self.queries.len() == self.d;
         match self.level.for_codes() {
             // SAFETY: the level is one that the processor has.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if alone => unsafe { run_avx512::<1, 1>(self, stop, statistics) },
+            Level::Avx512 if alone => unsafe { run_avx512::<1, 1, EUCLIDEAN>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { run_avx512::<PANELS, GROUP>(self, stop, statistics) },
+            Level::Avx512 => unsafe { run_avx512::<PANELS, GROUP, EUCLIDEAN>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 if alone => unsafe { run_avx2::<1, 1>(self, stop, statistics) },
+            Level::Avx2 if alone => unsafe { run_avx2::<1, 1, EUCLIDEAN>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { run_avx2::<2, GROUP>(self, stop, statistics) },
+            Level::Avx2 => unsafe { run_avx2::<2, GROUP, EUCLIDEAN>(self, stop, statistics) },
             // SAFETY: it runs everywhere.
-            _ if alone => unsafe { run::<Portable, 1, 1, 1>(self, stop, statistics) },
-            _ => unsafe { run::<Portable, 1, 1, GROUP>(self, stop, statistics) },
+            _ if alone => unsafe { run::<Portable, 1, 1, 1, EUCLIDEAN>(self, stop, statistics) },
+            // SAFETY: as above.
+            _ => unsafe { run::<Portable, 1, 1, GROUP, EUCLIDEAN>(self, stop, statistics) },
         }
     }
 
@@ -72,25 +81,25 @@ impl Task<'_> {
 // A lone query takes one panel at a time: memory streams one run of bytes twice as fast as three side by side.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vnni,avx2,fma,bmi2")]
-fn run_avx512<const P: usize, const G: usize>(
+fn run_avx512<const P: usize, const G: usize, const EUCLIDEAN: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
 ) -> Answers {
     // SAFETY: the attribute above says what the processor has.
-    unsafe { run::<Avx512, P, G, G>(task, stop, statistics) }
+    unsafe { run::<Avx512, P, G, G, EUCLIDEAN>(task, stop, statistics) }
 }
 
 // A panel and a query take four registers of AVX2: two queries eight, with four for the keys, of sixteen.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi2")]
-fn run_avx2<const Q: usize, const G: usize>(
+fn run_avx2<const Q: usize, const G: usize, const EUCLIDEAN: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
 ) -> Answers {
     // SAFETY: the attribute above says what the processor has.
-    unsafe { run::<Avx2, 1, Q, G>(task, stop, statistics) }
+    unsafe { run::<Avx2, 1, Q, G, EUCLIDEAN>(task, stop, statistics) }
 }
 
 /// P panels by Q queries are summed up in registers; G queries, a multiple of Q, pass over a tile together.
@@ -98,7 +107,7 @@ fn run_avx2<const Q: usize, const G: usize>(
 /// # Safety
 /// The processor has the instruction set.
 #[inline(always)]
-unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize>(
+unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
@@ -121,19 +130,13 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize>(
         block.fill(codes, task.allowed, keys.clone());
         let panels = codes.panel(keys.start / PANEL).as_ptr();
         for g in 0..scan.groups.len() {
-            for t in 0..block.tiles() {
-                let group = &scan.groups[g];
-                // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
-                let any = unsafe {
-                    if task.metric == Metric::Euclidean {
-                        tile::<S, P, Q, G, true>(&block, panels, t, codes.steps, group, &mut out)
-                    } else {
-                        tile::<S, P, Q, G, false>(&block, panels, t, codes.steps, group, &mut out)
-                    }
-                };
-                if any {
-                    scan.see(task, codes, g, &block, keys.start + t * TILE, &mut out, statistics);
-                }
+            let mut from = 0;
+            // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
+            while let Some(tile) =
+                unsafe { reaching::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, from, &scan.groups[g], &mut out) }
+            {
+                scan.see(task, codes, g, &block, keys.start + tile * TILE, &mut out, statistics);
+                from = tile + 1;
             }
         }
     }

@@ -148,34 +148,39 @@ impl Block {
     }
 }
 
-/// Multiply a tile of a block with all queries of a group; true if any scan reaches what is asked of it, as `out` tells then.
+/// Multiply tiles of a block, beginning with one, with all queries of a group, up to a tile of which a scan reaches what is
+/// asked of it: `out` tells which do. None if no tile is left.
 ///
 /// # Safety
 /// The processor has the instruction set; `panels` are those of the block's codes, `steps` is that of the codes and the group.
 #[inline(always)]
-pub unsafe fn tile<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+pub unsafe fn reaching<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
     block: &Block,
     panels: *const u8,
-    tile: usize,
     steps: usize,
+    from: usize,
     group: &Group<S, G>,
     out: &mut Scans<G>,
-) -> bool {
-    let Some(share) = block.tiles[tile] else { return false };
-    // SAFETY: the caller's.
-    let least = unsafe { group.least(share) };
-    let mut any = false;
-    for first in (0..G).step_by(Q) {
-        for panel in (0..PANELS).step_by(P) {
-            // SAFETY: the caller's.
-            unsafe {
-                let at = (tile * PANELS + panel) * PANEL;
-                let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
-                any |= scans::<S, P, Q, G, EUCLIDEAN>(block, at, &sums, group, first, &least, out);
+) -> Option<usize> {
+    for (tile, share) in block.tiles.iter().enumerate().skip(from) {
+        let Some(share) = *share else { continue };
+        // SAFETY: the caller's.
+        unsafe {
+            let least = group.least(share);
+            let mut any = false;
+            for first in (0..G).step_by(Q) {
+                for panel in (0..PANELS).step_by(P) {
+                    let at = (tile * PANELS + panel) * PANEL;
+                    let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
+                    any |= scans::<S, P, Q, G, EUCLIDEAN>(block, at, &sums, group, first, &least, out);
+                }
+            }
+            if any {
+                return Some(tile);
             }
         }
     }
-    any
+    None
 }
 
 /// Products of codes of P panels with those of Q queries, from the `first` of a group on.
@@ -230,29 +235,31 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
 ) -> bool {
     unsafe {
         let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
-        let mut scans = [[S::zero(); P]; Q];
-        let mut any = 0;
+        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN.
+        let mut above = S::splat(f32::NEG_INFINITY);
+        for j in 0..Q {
+            let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
+            for p in 0..P {
+                let (product, weight) = (S::floats(sums[j][p]), S::load(weights.add(p * PANEL)));
+                let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
+                above = S::max(S::fma(product, weight, less), above);
+            }
+        }
+        if S::at_least(above, S::zero()) == 0 {
+            return false;
+        }
         for j in 0..Q {
             let (least, half) = (S::splat(least[first + j]), S::splat(-group.halves[first + j]));
             for p in 0..P {
                 let (product, weight) = (S::floats(sums[j][p]), S::load(weights.add(p * PANEL)));
-                scans[j][p] = if EUCLIDEAN {
+                let scan = if EUCLIDEAN {
                     S::fma(product, weight, S::mul(half, S::load(squares.add(p * PANEL))))
                 } else {
                     S::mul(product, weight)
                 };
-                any |= S::at_least(scans[j][p], least);
-            }
-        }
-        if any == 0 {
-            return false;
-        }
-        for j in 0..Q {
-            let least = S::splat(least[first + j]);
-            for p in 0..P {
                 let place = at % TILE + p * PANEL;
-                S::store(out.scores[first + j][place..].as_mut_ptr(), scans[j][p]);
-                out.reached[first + j] |= u64::from(S::at_least(scans[j][p], least)) << place;
+                S::store(out.scores[first + j][place..].as_mut_ptr(), scan);
+                out.reached[first + j] |= u64::from(S::at_least(scan, least)) << place;
             }
         }
         true

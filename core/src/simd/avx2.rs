@@ -90,6 +90,10 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn max(a: Two, b: Two) -> Two {
+        unsafe { (_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
     unsafe fn at_least(a: Two, b: Two) -> u16 {
         unsafe {
             let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a.0, b.0));

@@ -49,6 +49,8 @@ pub trait Simd: Copy {
     unsafe fn sums(v: [Self::F; LANES]) -> Self::F;
     /// The sum of the lanes.
     unsafe fn sum(v: Self::F) -> f32;
+    /// The larger of each two lanes; that of b where one is NaN.
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
     /// Bit i is set where lane i of a is at least that of b; not where one is NaN.
     unsafe fn at_least(a: Self::F, b: Self::F) -> u16;
 

@@ -80,6 +80,10 @@ impl Simd for Portable {
         v[0]
     }
     #[inline(always)]
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F {
+        each(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
     unsafe fn at_least(a: Self::F, b: Self::F) -> u16 {
         (0..LANES).fold(0, |mask, i| mask | u16::from(a[i] >= b[i]) << i)
     }
