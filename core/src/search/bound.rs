@@ -22,6 +22,17 @@ pub struct Share {
     pub square: f32,
 }
 
+impl Share {
+    /// Of several keys: none has a larger bound.
+    pub fn max(self, other: Share) -> Share {
+        Share {
+            error: self.error.max(other.error),
+            size: self.size.max(other.size),
+            square: self.square.max(other.square),
+        }
+    }
+}
+
 /// One query in scan units.
 #[derive(Clone, Debug)]
 pub struct Query {

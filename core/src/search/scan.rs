@@ -2,10 +2,10 @@
 //! cache while all the queries pass over them.
 
 use super::best::{Best, Rows};
-use super::bound::{Query, bound};
+use super::bound::{Query, Share, bound};
 use super::codes::{Codes, PANEL, TILE};
 use super::exact::{Exact, Hit};
-use super::tile::{BLOCK_KEYS, Block, Group, PANELS, Scans, reaching};
+use super::tile::{BLOCK_KEYS, Block, Group, PANELS, Scans, largest_of_groups, reaching};
 use super::{Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -130,6 +130,13 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
         block.fill(codes, task.allowed, keys.clone());
         let panels = codes.panel(keys.start / PANEL).as_ptr();
         for g in 0..scan.groups.len() {
+            if keys.start == task.keys.start && scan.wants_start(task, keys.len()) {
+                // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
+                let (largest, share) = unsafe {
+                    largest_of_groups::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, &scan.groups[g])
+                };
+                scan.start(task, g, &largest, share);
+            }
             let mut from = 0;
             // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
             while let Some(tile) =
@@ -180,6 +187,27 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             scan.bests.push(best);
         }
         (scan, plain)
+    }
+
+    /// Whether a threshold to start with can be had from the first block: the k-th largest of some groups' largest scores.
+    fn wants_start(&self, task: &Task, keys: usize) -> bool {
+        matches!(task.goal, Goal::Best(k) if 4 * k < TILE && keys > 4 * TILE)
+    }
+
+    /// At least k keys of a block score what the k-th of its groups' largest scores allows.
+    fn start(&mut self, task: &Task, g: usize, largest: &[[f32; TILE]; G], share: Share) {
+        let Goal::Best(k) = task.goal else { return };
+        // A query's own row may be one of them.
+        let k = if task.own == Own::No { k } else { k + 1 };
+        let group = &mut self.groups[g];
+        for (j, largest) in largest.iter().enumerate() {
+            let Some(query) = &group.queries[j] else { continue };
+            let mut largest = *largest;
+            largest.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
+            let best = &mut self.bests[self.places[g * G + j]];
+            best.threshold = f64::from(largest[k - 1]) - f64::from(bound(query.factors, share));
+            group.raise(j, best.threshold);
+        }
     }
 
     /// Look at the scans of a tile that reached what was asked.

@@ -97,10 +97,6 @@ impl Block {
         Block { metric, weights, squares, tiles: Vec::with_capacity(BLOCK_KEYS / TILE) }
     }
 
-    pub fn tiles(&self) -> usize {
-        self.tiles.len()
-    }
-
     /// What the bound needs to know of a key.
     pub fn share(&self, codes: &Codes, row: usize) -> Share {
         let (ratio, error, norm) = (codes.ratios[row], codes.errors[row], codes.norms[row]);
@@ -249,19 +245,64 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
             return false;
         }
         for j in 0..Q {
-            let (least, half) = (S::splat(least[first + j]), S::splat(-group.halves[first + j]));
+            let least = S::splat(least[first + j]);
+            let mut reached = 0;
             for p in 0..P {
-                let (product, weight) = (S::floats(sums[j][p]), S::load(weights.add(p * PANEL)));
-                let scan = if EUCLIDEAN {
-                    S::fma(product, weight, S::mul(half, S::load(squares.add(p * PANEL))))
-                } else {
-                    S::mul(product, weight)
-                };
-                let place = at % TILE + p * PANEL;
-                S::store(out.scores[first + j][place..].as_mut_ptr(), scan);
-                out.reached[first + j] |= u64::from(S::at_least(scan, least)) << place;
+                let scan = scan::<S, EUCLIDEAN>(sums[j][p], block, at + p * PANEL, group.halves[first + j]);
+                S::store(out.scores[first + j][at % TILE + p * PANEL..].as_mut_ptr(), scan);
+                reached |= u64::from(S::at_least(scan, least)) << (p * PANEL);
             }
+            out.reached[first + j] |= reached << (at % TILE);
         }
         true
     }
+}
+
+/// One panel's sums with one query in scan units.
+#[inline(always)]
+unsafe fn scan<S: Int8, const EUCLIDEAN: bool>(sums: S::Sums, block: &Block, at: usize, half: f32) -> S::F {
+    unsafe {
+        let (product, weight) = (S::floats(sums), S::load(block.weights.as_ptr().add(at)));
+        if EUCLIDEAN {
+            S::fma(product, weight, S::mul(S::splat(-half), S::load(block.squares.as_ptr().add(at))))
+        } else {
+            S::mul(product, weight)
+        }
+    }
+}
+
+/// Groups of a block's keys, those in the same place of their tiles: of each query, the largest scan in each group. A bound
+/// of the block's keys comes with them.
+///
+/// # Safety
+/// As for `reaching`.
+#[inline(always)]
+pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+    block: &Block,
+    panels: *const u8,
+    steps: usize,
+    group: &Group<S, G>,
+) -> ([[f32; TILE]; G], Share) {
+    let mut largest = [[f32::NEG_INFINITY; TILE]; G];
+    let mut most = Share { error: 0.0, size: 0.0, square: 0.0 };
+    for (tile, share) in block.tiles.iter().enumerate().filter_map(|(tile, share)| Some((tile, (*share)?))) {
+        most = most.max(share);
+        for first in (0..G).step_by(Q) {
+            for panel in (0..PANELS).step_by(P) {
+                let at = (tile * PANELS + panel) * PANEL;
+                // SAFETY: the caller's.
+                unsafe {
+                    let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
+                    for j in 0..Q {
+                        for p in 0..P {
+                            let scan = scan::<S, EUCLIDEAN>(sums[j][p], block, at + p * PANEL, group.halves[first + j]);
+                            let out = largest[first + j][(panel + p) * PANEL..].as_mut_ptr();
+                            S::store(out, S::max(scan, S::load(out))); // the second where the first is NaN
+                        }
+                    }
+                }
+            }
+        }
+    }
+    (largest, most)
 }
