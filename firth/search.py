@@ -117,7 +117,9 @@ class Index:
         block, alone = self._block(queries)
         check_choice("metric", metric, METRICS)
         mask, allowed = self._where(where)
-        k = check_int("k", k, 1, allowed, meaning="the number of keys" if mask is None else "the number of keys allowed")
+        k = check_int(
+            "k", k, 1, allowed, meaning="the number of keys" if mask is None else "the number of keys allowed"
+        )
         self._prepare(len(block))
         scores, rows = self._core.top_k(block, k, metric, self._threads, mask)
         return TopK(scores[0], rows[0]) if alone else TopK(scores, rows)

@@ -73,7 +73,17 @@ class Space(Mapping[str, np.ndarray]):
     array(['milk'], dtype=object)
     """
 
-    __slots__ = ("_columns", "_index", "_labels", "_names", "_norms", "_output_keys", "_recipe", "_vector_keys", "_vectors")
+    __slots__ = (
+        "_columns",
+        "_index",
+        "_labels",
+        "_names",
+        "_norms",
+        "_output_keys",
+        "_recipe",
+        "_vector_keys",
+        "_vectors",
+    )
 
     def __init__(
         self,
@@ -154,8 +164,10 @@ class Space(Mapping[str, np.ndarray]):
     def norms(self) -> np.ndarray:
         """Euclidean norm of each vector, (n,) float64."""
         if self._norms is None:
-            self._norms = np.sqrt(np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.float64))
-            self._norms.flags.writeable = False
+            norms = np.sqrt(np.einsum("ij,ij->i", self._vectors, self._vectors, dtype=np.float64))
+            norms.flags.writeable = False
+            self._norms = norms
+            return norms
         return self._norms
 
     def __len__(self) -> int:

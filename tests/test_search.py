@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import threading
 import time
@@ -39,19 +39,13 @@ def top_k_plain(queries, keys, k, metric):
     return np.take_along_axis(scores, order, axis=1), order
 
 
-def levels():
+def levels(monkeypatch):
     """Instruction sets that this machine has, the portable version first."""
-    found = ["portable"]
-    before = os.environ.get("FIRTH_SIMD")
-    for level in ("avx2", "avx512"):
-        os.environ["FIRTH_SIMD"] = level
-        try:
+    found = []
+    for level in ("portable", "avx2", "avx512"):
+        monkeypatch.setenv("FIRTH_SIMD", level)
+        with contextlib.suppress(ValueError):
             found.append(_core.simd_level())
-        except ValueError:
-            pass
-    os.environ.pop("FIRTH_SIMD")
-    if before is not None:
-        os.environ["FIRTH_SIMD"] = before
     return found
 
 
@@ -59,9 +53,11 @@ def levels():
 def ways(monkeypatch):
     """Run a search by every instruction set, from codes and without them, with one thread and several."""
 
+    available = levels(monkeypatch)
+
     def run(search):
         found = []
-        for level in levels():
+        for level in available:
             for coded_from, threads in ((0, 1), (0, 3), (10**9, 2)):
                 monkeypatch.setenv("FIRTH_SIMD", level)
                 monkeypatch.setattr(firth.search, "CODED_FROM", coded_from)

@@ -113,7 +113,7 @@ mod door {
             queries: &Bound<'_, PyAny>,
             allowed: Option<PyReadonlyArray1<'_, bool>>,
             wanted: Wanted,
-        ) -> PyResult<Vec<Vec<search::Hit>>> {
+        ) -> PyResult<search::Found> {
             let vectors = self.vectors.bind(py).try_readonly()?;
             let d = vectors.as_array().ncols();
             let (narrow, wide);
@@ -164,7 +164,7 @@ mod door {
         /// The k best keys of each query, (q, k): scores and rows. `own` is the row that the first query has among the
         /// keys; a query's own row is left out.
         #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, own=None, /))]
-        #[allow(clippy::too_many_arguments)]
+        #[allow(clippy::too_many_arguments, clippy::type_complexity)]
         fn top_k<'py>(
             &self,
             py: Python<'py>,
@@ -220,10 +220,7 @@ mod door {
         }
     }
 
-    fn split<'py>(
-        py: Python<'py>,
-        found: &[Vec<search::Hit>],
-    ) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
+    fn split<'py>(py: Python<'py>, found: &search::Found) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
         let scores = found.iter().flatten().map(|hit| hit.score).collect();
         let rows = found.iter().flatten().map(|hit| hit.row as i64).collect();
         (PyArray1::from_vec(py, scores), PyArray1::from_vec(py, rows))

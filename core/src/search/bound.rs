@@ -56,10 +56,8 @@ impl Query {
         let squared_norm: f64 = query.iter().map(|q| q * q).sum();
         let (norm, unit) = (squared_norm.sqrt(), codes.unit);
         let relative = if metric == Metric::Cosine { 1.0 } else { norm / unit };
-        if !(RANGE.recip() <= relative && relative <= RANGE)
-            || !(RANGE.powi(-6) <= norm && norm <= RANGE.powi(6))
-            || query.len() > MOST_DIMENSIONS
-        {
+        let within = |size: f64, range: f64| (range.recip()..=range).contains(&size); // NaN is not
+        if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || query.len() > MOST_DIMENSIONS {
             return None;
         }
         let worth = query.iter().fold(0f64, |largest, q| largest.max(q.abs())) / LARGEST;

@@ -244,7 +244,7 @@ mod tests {
         check(&numbers(100).map(|x| x * 1e37).collect::<Vec<_>>(), 4);
         check(&numbers(500).map(|x| x * 1e-44).collect::<Vec<_>>(), 5); // few digits are left of them
         check(&numbers(500).enumerate().map(|(i, x)| x * 0.1f32.powi(i as i32 % 40)).collect::<Vec<_>>(), 5);
-        check(&(1..400).map(|i| f32::from_bits(i)).collect::<Vec<_>>(), 1);
+        check(&(1..400).map(f32::from_bits).collect::<Vec<_>>(), 1);
         check(&[0.0; 30], 3);
         check(&[f32::MAX; 64], 64);
     }

@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn nan_comes_last_and_ties_go_to_the_lowest_row() {
         let hit = |score, row| Hit { score, row };
-        let mut hits = vec![hit(f64::NAN, 0), hit(-1.0, 4), hit(2.0, 3), hit(f64::NEG_INFINITY, 5), hit(2.0, 1)];
+        let mut hits = [hit(f64::NAN, 0), hit(-1.0, 4), hit(2.0, 3), hit(f64::NEG_INFINITY, 5), hit(2.0, 1)];
         hits.sort_by(Hit::order);
         assert_eq!(hits.iter().map(|hit| hit.row).collect::<Vec<_>>(), [1, 3, 4, 5, 0]);
     }

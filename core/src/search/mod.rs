@@ -139,8 +139,11 @@ pub struct Request<'a> {
     pub level: Level,
 }
 
+/// Of each query, its answers.
+pub type Found = Vec<Vec<Hit>>;
+
 /// The answers to each query, best first; None if `stop`, which the calling thread asks now and then, says so.
-pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -> bool) -> Option<Vec<Vec<Hit>>> {
+pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -> bool) -> Option<Found> {
     let (n, q) = (keys.vectors.len() / keys.d, request.queries.len() / keys.d);
     // Rows before the first query's own are no answers to any.
     let start = if let Own::Later(first) = request.own { first / TILE * TILE } else { 0 };
@@ -151,13 +154,13 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
         last: Mutex::new(Instant::now()),
         stopped: AtomicBool::new(false),
     };
-    let answers: Vec<Mutex<Vec<Vec<Hit>>>> = (0..plan.chunks.len()).map(|_| Mutex::new(Vec::new())).collect();
+    let answers: Vec<Mutex<Found>> = (0..plan.chunks.len()).map(|_| Mutex::new(Vec::new())).collect();
     let tasks = plan
         .chunks
         .iter()
         .zip(&answers)
         .flat_map(|(chunk, answers)| plan.segments.iter().map(move |segment| (chunk, segment, answers)));
-    let work = |(chunk, segment, answers): (&Range<usize>, &Range<usize>, &Mutex<Vec<Vec<Hit>>>)| {
+    let work = |(chunk, segment, answers): (&Range<usize>, &Range<usize>, &Mutex<Found>)| {
         if asked.stopped() {
             return;
         }
@@ -193,7 +196,7 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
 }
 
 /// Put together what was found among different keys.
-fn merge(answers: &mut Vec<Vec<Hit>>, found: Vec<Vec<Hit>>, goal: Goal) {
+fn merge(answers: &mut Found, found: Found, goal: Goal) {
     if answers.is_empty() {
         *answers = found;
         return;

@@ -4,9 +4,9 @@
 use super::best::{Best, Rows};
 use super::bound::{Query, Share, bound};
 use super::codes::{Codes, PANEL, TILE};
-use super::exact::{Exact, Hit};
+use super::exact::Exact;
 use super::tile::{BLOCK_KEYS, Block, Group, PANELS, Scans, largest_of_groups, reaching};
-use super::{Goal, Metric, Own, Statistics};
+use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, Level, Portable};
@@ -33,12 +33,9 @@ pub struct Task<'a> {
     pub level: Level,
 }
 
-/// Of each query; None if the search was stopped.
-pub type Answers = Option<Vec<Vec<Hit>>>;
-
 impl Task<'_> {
     /// Compare all with all, looking whether to `stop` between two blocks.
-    pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Answers {
+    pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Option<Found> {
         if self.metric == Metric::Euclidean {
             self.run_by_level::<true>(stop, statistics)
         } else {
@@ -46,7 +43,11 @@ impl Task<'_> {
         }
     }
 
-    fn run_by_level<const EUCLIDEAN: bool>(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Answers {
+    fn run_by_level<const EUCLIDEAN: bool>(
+        &self,
+        stop: &dyn Fn() -> bool,
+        statistics: &mut Statistics,
+    ) -> Option<Found> {
         let alone = self.queries.len() == self.d;
         match self.level.for_codes() {
             // SAFETY: the level is one that the processor has.
@@ -85,7 +86,7 @@ fn run_avx512<const P: usize, const G: usize, const EUCLIDEAN: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Answers {
+) -> Option<Found> {
     // SAFETY: the attribute above says what the processor has.
     unsafe { run::<Avx512, P, G, G, EUCLIDEAN>(task, stop, statistics) }
 }
@@ -97,7 +98,7 @@ fn run_avx2<const Q: usize, const G: usize, const EUCLIDEAN: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Answers {
+) -> Option<Found> {
     // SAFETY: the attribute above says what the processor has.
     unsafe { run::<Avx2, 1, Q, G, EUCLIDEAN>(task, stop, statistics) }
 }
@@ -111,7 +112,7 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Answers {
+) -> Option<Found> {
     let (mut scan, plain) = Scan::<S, G>::new(task);
     let (mut block, mut out) = (Block::new(task.metric), Scans::new());
     let step = task.codes.map_or(BLOCK_KEYS, |codes| BLOCK_BYTES / (4 * codes.steps) / TILE * TILE);
@@ -132,16 +133,15 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
         for g in 0..scan.groups.len() {
             if keys.start == task.keys.start && scan.wants_start(task, keys.len()) {
                 // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
-                let (largest, share) = unsafe {
-                    largest_of_groups::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, &scan.groups[g])
-                };
+                let (largest, share) =
+                    unsafe { largest_of_groups::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, &scan.groups[g]) };
                 scan.start(task, g, &largest, share);
             }
             let mut from = 0;
             // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
-            while let Some(tile) =
-                unsafe { reaching::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, from, &scan.groups[g], &mut out) }
-            {
+            while let Some(tile) = unsafe {
+                reaching::<S, P, Q, G, EUCLIDEAN>(&block, panels, codes.steps, from, &scan.groups[g], &mut out)
+            } {
                 scan.see(task, codes, g, &block, keys.start + tile * TILE, &mut out, statistics);
                 from = tile + 1;
             }
@@ -244,7 +244,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         }
     }
 
-    fn finish(self, statistics: &mut Statistics) -> Vec<Vec<Hit>> {
+    fn finish(self, statistics: &mut Statistics) -> Found {
         self.bests.into_iter().zip(&self.rows).map(|(best, rows)| best.finish(rows, statistics)).collect()
     }
 }

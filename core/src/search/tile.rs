@@ -71,7 +71,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
     #[inline(always)]
     unsafe fn least(&self, key: Share) -> [f32; LANES] {
         unsafe {
-            let error = S::load(self.bounds[0].as_ptr()); let size=S::load(self.bounds[1].as_ptr()); let square=S::load(self.bounds[2].as_ptr()); let constant=S::load(self.bounds[3].as_ptr());
+            let error = S::load(self.bounds[0].as_ptr());
+            let size = S::load(self.bounds[1].as_ptr());
+            let square = S::load(self.bounds[2].as_ptr());
+            let constant = S::load(self.bounds[3].as_ptr());
             let bound = S::fma(error, S::splat(key.error), S::fma(size, S::splat(key.size), constant));
             let bound = S::fma(square, S::splat(key.square), bound);
             let mut least = [0.0; LANES];
@@ -132,6 +135,9 @@ impl Block {
                 *weight = if allowed { *weight } else { f32::NAN };
             }
         }
+        for line in codes.errors[keys.clone()].chunks(LANES) {
+            prefetch_far(line.as_ptr()); // few of them will be read, where nothing else would have fetched them
+        }
         self.tiles.clear();
         for (tile, &[error, norm, both]) in codes.largest[keys.start / TILE..][..padded / TILE].iter().enumerate() {
             let share = match self.metric {
@@ -191,8 +197,8 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
         let (stride, queries) = (steps * 4 * PANEL, group.packed.as_ptr().add(first));
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
-        for j in 0..Q {
-            sums[j] = [S::start(group.starts[first + j]); P];
+        for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
+            *sums = [S::start(*start); P];
         }
         for step in 0..steps {
             let at = panels.add(step * 4 * PANEL);
@@ -204,8 +210,8 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 }
             }
             let mut keys = [S::keys(at); P];
-            for p in 1..P {
-                keys[p] = S::keys(at.add(p * stride));
+            for (p, keys) in keys.iter_mut().enumerate().skip(1) {
+                *keys = S::keys(at.add(p * stride));
             }
             for (j, sums) in sums.iter_mut().enumerate() {
                 let query = S::query(queries.add(step * G + j));
@@ -233,10 +239,10 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
         let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
         // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN.
         let mut above = S::splat(f32::NEG_INFINITY);
-        for j in 0..Q {
+        for (j, sums) in sums.iter().enumerate() {
             let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
-            for p in 0..P {
-                let (product, weight) = (S::floats(sums[j][p]), S::load(weights.add(p * PANEL)));
+            for (p, &sums) in sums.iter().enumerate() {
+                let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
                 let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
                 above = S::max(S::fma(product, weight, less), above);
             }
@@ -244,11 +250,11 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
         if S::at_least(above, S::zero()) == 0 {
             return false;
         }
-        for j in 0..Q {
+        for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(least[first + j]);
             let mut reached = 0;
-            for p in 0..P {
-                let scan = scan::<S, EUCLIDEAN>(sums[j][p], block, at + p * PANEL, group.halves[first + j]);
+            for (p, &sums) in sums.iter().enumerate() {
+                let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
                 S::store(out.scores[first + j][at % TILE + p * PANEL..].as_mut_ptr(), scan);
                 reached |= u64::from(S::at_least(scan, least)) << (p * PANEL);
             }
@@ -293,9 +299,9 @@ pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G
                 // SAFETY: the caller's.
                 unsafe {
                     let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
-                    for j in 0..Q {
-                        for p in 0..P {
-                            let scan = scan::<S, EUCLIDEAN>(sums[j][p], block, at + p * PANEL, group.halves[first + j]);
+                    for (j, sums) in sums.iter().enumerate() {
+                        for (p, &sums) in sums.iter().enumerate() {
+                            let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
                             let out = largest[first + j][(panel + p) * PANEL..].as_mut_ptr();
                             S::store(out, S::max(scan, S::load(out))); // the second where the first is NaN
                         }
