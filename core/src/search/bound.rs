@@ -107,7 +107,7 @@ impl Query {
             Metric::Euclidean => 0.5 * (self.squared_norm - score * score) * self.units - f64::from(self.factors[3]),
             _ => score * self.units,
         };
-        scan - scan.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE)
+        if scan.is_infinite() { scan } else { scan - scan.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE) }
     }
 }
 
