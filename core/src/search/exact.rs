@@ -2,7 +2,9 @@
 //! so that a score is, to the bit, what `(q * x).sum()` gives in numpy, whatever else is scored and by which instructions.
 
 use super::Metric;
-use crate::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Level, Portable, Wide};
 use std::cmp::Ordering;
 
 /// A key that was found.
@@ -23,104 +25,140 @@ impl Hit {
 /// Numbers summed by eight accumulators before sums are added in pairs.
 const LEAF: usize = 128;
 
+/// What is summed: products of a query and a key; squares of their differences; products, and squares of the key beside
+/// them; squares of the query alone.
+const PRODUCTS: u8 = 0;
+const DISTANCES: u8 = 1;
+const BOTH: u8 = 2;
+const OWN: u8 = 3;
+
+/// Sums over a query and a key as long as it, at most LEAF numbers; the second is of squares of the key.
+type Leaf = unsafe fn(&[f64], *const f32) -> [f64; 2];
+
 /// Scores of one query.
 pub struct Exact<'a> {
     metric: Metric,
     query: &'a [f64],
     norm: f64,
-    level: Level,
+    leaf: Leaf,
 }
 
 impl<'a> Exact<'a> {
     pub fn new(metric: Metric, query: &'a [f64], level: Level) -> Exact<'a> {
-        let norm = pairwise(query.len(), &mut |range| leaf(&query[range.clone()], &query[range], |q, _| q * q)).sqrt();
-        Exact { metric, query, norm, level }
+        let leaf = match metric {
+            Metric::Dot | Metric::Scaled => leaf_of::<PRODUCTS>(level),
+            Metric::Euclidean => leaf_of::<DISTANCES>(level),
+            Metric::Cosine => leaf_of::<BOTH>(level),
+        };
+        // SAFETY: `level` is one that the processor has; no key is read for these sums.
+        let [squares, _] = unsafe { pairwise(query, std::ptr::null(), leaf_of::<OWN>(level)) };
+        Exact { metric, query, norm: squares.sqrt(), leaf }
     }
 
     /// The score of a key, as float64 arithmetic has it.
     #[inline]
     pub fn score(&self, key: &[f32]) -> f64 {
-        match self.level {
-            // SAFETY: `level` is one that the processor has.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { score_avx512(self, key) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { score_avx2(self, key) },
-            _ => score(self, key),
+        assert_eq!(key.len(), self.query.len());
+        // SAFETY: the key is as long as the query, and the leaf is of a level that the processor has.
+        let [sum, squares] = unsafe { pairwise(self.query, key.as_ptr(), self.leaf) };
+        match self.metric {
+            Metric::Dot => sum,
+            Metric::Scaled => sum / (key.len() as f64).sqrt(),
+            Metric::Euclidean => -sum.sqrt(),
+            Metric::Cosine => {
+                let size = self.norm * squares.sqrt();
+                if size > 0.0 { sum / size } else { 0.0 }
+            }
         }
     }
 }
 
-// No `fma` here: a product that is not rounded would give other sums.
+/// Split in two halves, the first a multiple of eight long, until each is a leaf.
+#[inline]
+unsafe fn pairwise(query: &[f64], key: *const f32, leaf: Leaf) -> [f64; 2] {
+    unsafe {
+        if query.len() <= LEAF {
+            return leaf(query, key);
+        }
+        let half = query.len() / 2 - query.len() / 2 % 8;
+        let (first, second) = query.split_at(half);
+        let (a, b) = (pairwise(first, key, leaf), pairwise(second, key.wrapping_add(half), leaf));
+        [a[0] + b[0], a[1] + b[1]]
+    }
+}
+
+fn leaf_of<const SUM: u8>(level: Level) -> Leaf {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => leaf_avx512::<SUM>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => leaf_avx2::<SUM>,
+        _ => leaf::<Portable, SUM>,
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx2")]
-fn score_avx512(exact: &Exact, key: &[f32]) -> f64 {
-    score(exact, key)
+unsafe fn leaf_avx512<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+    // SAFETY: the caller's.
+    unsafe { leaf::<Avx512, SUM>(query, key) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn score_avx2(exact: &Exact, key: &[f32]) -> f64 {
-    score(exact, key)
+unsafe fn leaf_avx2<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+    // SAFETY: the caller's.
+    unsafe { leaf::<Avx2, SUM>(query, key) }
 }
 
+/// # Safety
+/// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
 #[inline(always)]
-fn score(exact: &Exact, key: &[f32]) -> f64 {
-    let query = exact.query;
-    match exact.metric {
-        Metric::Euclidean => -sum(query, key, |q, x| (q - x) * (q - x)).sqrt(),
-        Metric::Dot => sum(query, key, |q, x| q * x),
-        Metric::Scaled => sum(query, key, |q, x| q * x) / (query.len() as f64).sqrt(),
-        Metric::Cosine => {
-            let size = exact.norm * sum(query, key, |_, x| x * x).sqrt();
-            if size > 0.0 { sum(query, key, |q, x| q * x) / size } else { 0.0 }
-        }
-    }
-}
-
-#[inline(always)]
-fn sum(query: &[f64], key: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
-    if query.len() <= LEAF {
-        return leaf(query, key, term);
-    }
-    pairwise(query.len(), &mut |range| leaf(&query[range.clone()], &key[range], &term))
-}
-
-/// Split in two halves, the first a multiple of eight long, until each is a leaf.
-fn pairwise(n: usize, leaf: &mut impl FnMut(std::ops::Range<usize>) -> f64) -> f64 {
-    fn split(from: usize, n: usize, leaf: &mut impl FnMut(std::ops::Range<usize>) -> f64) -> f64 {
-        if n <= LEAF {
-            return leaf(from..from + n);
-        }
-        let half = n / 2 - n / 2 % 8;
-        split(from, half, leaf) + split(from + half, n - half, leaf)
-    }
-    split(0, n, leaf)
-}
-
-#[inline(always)]
-fn leaf<X: Copy + Into<f64>>(query: &[f64], key: &[X], term: impl Fn(f64, f64) -> f64) -> f64 {
-    let (q_eights, q_rest) = query.as_chunks::<8>();
-    let (x_eights, x_rest) = key.as_chunks::<8>();
-    let mut total = 0.0;
-    let mut eights = q_eights.iter().zip(x_eights);
-    if let Some((q, x)) = eights.next() {
-        let mut sums = [0f64; 8];
-        for i in 0..8 {
-            sums[i] = term(q[i], x[i].into()); // not array::from_fn, which is compiled without the instruction set
-        }
-        for (q, x) in eights {
-            for i in 0..8 {
-                sums[i] += term(q[i], x[i].into());
+unsafe fn leaf<S: Wide, const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+    unsafe {
+        let (whole, q) = (query.len() / 8 * 8, query.as_ptr());
+        let [mut sum, mut squares] = [0.0; 2];
+        if whole > 0 {
+            let (mut a, mut b) = terms::<S, SUM>(q, key);
+            for i in (8..whole).step_by(8) {
+                let (more_a, more_b) = terms::<S, SUM>(q.add(i), key.wrapping_add(i));
+                a = S::add(a, more_a);
+                b = if SUM == BOTH { S::add(b, more_b) } else { b };
             }
+            sum = in_pairs::<S>(a);
+            squares = if SUM == BOTH { in_pairs::<S>(b) } else { 0.0 };
         }
-        total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+        for i in whole..query.len() {
+            let (q, x) = (*q.add(i), if SUM == OWN { 0.0 } else { f64::from(*key.add(i)) });
+            sum += match SUM {
+                DISTANCES => (q - x) * (q - x),
+                OWN => q * q,
+                _ => q * x,
+            };
+            squares += x * x;
+        }
+        [sum, squares]
     }
-    for (&q, &x) in q_rest.iter().zip(x_rest) {
-        total += term(q, x.into());
+}
+
+/// Eight terms of each sum. Products are rounded, not fused with the sums: numpy's are not.
+#[inline(always)]
+unsafe fn terms<S: Wide, const SUM: u8>(query: *const f64, key: *const f32) -> (S::D, S::D) {
+    unsafe {
+        let q = S::load(query);
+        let x = if SUM == OWN { q } else { S::widen(key) };
+        let difference = S::sub(q, x);
+        let a = if SUM == DISTANCES { S::mul(difference, difference) } else { S::mul(q, x) };
+        (a, if SUM == BOTH { S::mul(x, x) } else { a })
     }
-    total
+}
+
+#[inline(always)]
+unsafe fn in_pairs<S: Wide>(v: S::D) -> f64 {
+    let mut n = [0f64; 8];
+    // SAFETY: the caller's.
+    unsafe { S::store(n.as_mut_ptr(), v) };
+    ((n[0] + n[1]) + (n[2] + n[3])) + ((n[4] + n[5]) + (n[6] + n[7]))
 }
 
 #[cfg(test)]

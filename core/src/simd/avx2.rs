@@ -1,6 +1,6 @@
 //! Sixteen floats in two 256-bit registers.
 
-use super::{Int8, LANES, Simd};
+use super::{Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -153,6 +153,38 @@ impl Int8 for Avx2 {
             let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[2], s[3]));
             (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
         }
+    }
+}
+
+impl Wide for Avx2 {
+    type D = (__m256d, __m256d);
+
+    #[inline(always)]
+    unsafe fn load(p: *const f64) -> Self::D {
+        unsafe { (_mm256_loadu_pd(p), _mm256_loadu_pd(p.add(4))) }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const f32) -> Self::D {
+        unsafe { (_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p.add(4)))) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f64, v: Self::D) {
+        unsafe {
+            _mm256_storeu_pd(p, v.0);
+            _mm256_storeu_pd(p.add(4), v.1);
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { (_mm256_add_pd(a.0, b.0), _mm256_add_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { (_mm256_sub_pd(a.0, b.0), _mm256_sub_pd(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { (_mm256_mul_pd(a.0, b.0), _mm256_mul_pd(a.1, b.1)) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sixteen floats in one 512-bit register.
 
-use super::{Int8, LANES, Simd};
+use super::{Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -117,6 +117,35 @@ impl Int8 for Avx512 {
     #[inline(always)]
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+}
+
+impl Wide for Avx512 {
+    type D = __m512d;
+
+    #[inline(always)]
+    unsafe fn load(p: *const f64) -> Self::D {
+        unsafe { _mm512_loadu_pd(p) }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const f32) -> Self::D {
+        unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(p)) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f64, v: Self::D) {
+        unsafe { _mm512_storeu_pd(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { _mm512_add_pd(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { _mm512_sub_pd(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
+        unsafe { _mm512_mul_pd(a, b) }
     }
 }
 

@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 mod int8;
 mod portable;
+mod wide;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
@@ -17,6 +18,7 @@ pub use avx2::Avx2;
 pub use avx512::Avx512;
 pub use int8::Int8;
 pub use portable::Portable;
+pub use wide::Wide;
 
 /// Floats in one vector; rows are padded to a multiple of it.
 pub const LANES: usize = 16;

@@ -1,6 +1,6 @@
 //! Sixteen floats as an array: the specification of the other versions, and the one that runs everywhere.
 
-use super::{Int8, LANES, Simd};
+use super::{Int8, LANES, Simd, Wide};
 
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -121,5 +121,34 @@ impl Int8 for Portable {
     #[inline(always)]
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         each(|i| sums[i] as f32)
+    }
+}
+
+impl Wide for Portable {
+    type D = [f64; 8];
+
+    #[inline(always)]
+    unsafe fn load(p: *const f64) -> Self::D {
+        unsafe { p.cast::<Self::D>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn widen(p: *const f32) -> Self::D {
+        unsafe { p.cast::<[f32; 8]>().read_unaligned() }.map(f64::from)
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f64, v: Self::D) {
+        unsafe { p.cast::<Self::D>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::D, b: Self::D) -> Self::D {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::D, b: Self::D) -> Self::D {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
+        std::array::from_fn(|i| a[i] * b[i])
     }
 }
