@@ -19,7 +19,7 @@ from firth.steps import drain
 Metric = Literal["dot", "cosine", "scaled", "euclidean"]
 METRICS = ("dot", "cosine", "scaled", "euclidean")
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
-STEP_S = 0.1  # about so long a step takes
+STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
 FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
 
 

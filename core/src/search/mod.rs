@@ -26,7 +26,7 @@ use crate::simd::Level;
 /// Dimensions times keys times queries that are worth a thread of their own: 0.1 to 1 ms of work, ten times its start.
 const WORTH_A_THREAD: usize = 1 << 25;
 /// Queries that pass over the keys together, at most and, where there are many, at least.
-const MOST_QUERIES: usize = 256;
+const MOST_QUERIES: usize = 512;
 const FEW_QUERIES: usize = 32;
 /// Answers that a thread has in hand, about.
 const ANSWERS: usize = 1 << 18;
@@ -221,10 +221,10 @@ impl Plan {
     fn new(q: usize, n: usize, d: usize, request: &Request) -> Plan {
         let work = n.saturating_mul(d).saturating_mul(q);
         let threads = request.threads.min(work / WORTH_A_THREAD + 1);
-        // Four chunks a thread, so that none waits long for the last; more queries at once only save reading the codes.
+        // Two chunks a thread, so that none waits long for the last; more queries at once only save reading the codes.
         let k = if let Goal::Best(k) = request.goal { k } else { 1 };
         let most = (ANSWERS / k).clamp(GROUP, MOST_QUERIES);
-        let chunk = q.div_ceil(4 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
+        let chunk = q.div_ceil(2 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
         let chunks = pieces(q, chunk);
         let segments = threads.div_ceil(chunks.len().max(1)).max(n.div_ceil(1 << 31));
         let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).max(TILE));

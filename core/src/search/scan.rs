@@ -226,6 +226,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let group = &mut self.groups[g];
         for (j, (scores, reached)) in out.scores.iter().zip(&mut out.reached).enumerate() {
             let mut left = std::mem::take(reached);
+            let any = left != 0;
             while left != 0 {
                 let l = left.trailing_zeros() as usize;
                 left &= left - 1;
@@ -239,7 +240,9 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 if self.bests[i].see((row - task.keys.start) as u32, scores[l], bound) {
                     self.bests[i].make_room(&self.rows[i], |score| query.floor(score), statistics);
                 }
-                group.raise(j, self.bests[i].threshold);
+            }
+            if any {
+                group.raise(j, self.bests[self.places[g * G + j]].threshold);
             }
         }
     }

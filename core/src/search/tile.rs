@@ -13,6 +13,10 @@ pub const PANELS: usize = TILE / PANEL;
 /// How many bytes ahead a lone query asks for codes: they come from memory, and its few sums wait for nothing else.
 const AHEAD: usize = 4096;
 
+/// A first-level cache, and how far ahead of reading panels are asked for that are too long for it.
+const FIRST_CACHE: usize = 1 << 15;
+const LINES_AHEAD: usize = 8 * 64;
+
 /// A tile's scores in scan units, and of each query which of them reach what was asked, a bit a key. Only where a bit is set
 /// the score is that of this tile.
 pub struct Scans<const G: usize> {
@@ -195,6 +199,8 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
 ) -> [[S::Sums; P]; Q] {
     unsafe {
         let (stride, queries) = (steps * 4 * PANEL, group.packed.as_ptr().add(first));
+        // The panels that come next, where the first-level cache holds both; long panels are asked for as they are read.
+        let ahead = if 2 * P * stride <= FIRST_CACHE { P * stride } else { LINES_AHEAD };
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
@@ -206,7 +212,7 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 if G == 1 {
                     prefetch_far(at.wrapping_add(p * stride + AHEAD));
                 } else {
-                    prefetch(at.wrapping_add((p + P) * stride)); // the next panels, from the second-level cache
+                    prefetch(at.wrapping_add(p * stride + ahead)); // from the second-level cache
                 }
             }
             let mut keys = [S::keys(at); P];
