@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const SUMS: usize = 12;
 /// Rounds between two looks at the clock.
 const ROUNDS: u64 = 10_000;
+/// Queries that take turns.
+const QUERIES: usize = 64;
 
 /// Fused multiply-adds of `threads` threads at once for so long, in floating-point operations (two each) a second.
 pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
@@ -70,12 +72,14 @@ fn rate_int8_avx2(duration: Duration) -> f64 {
 #[inline(always)]
 unsafe fn rate_int8<S: Int8, const N: usize>(duration: Duration) -> f64 {
     unsafe {
-        let (codes, packed) = (black_box([3u8; 64]), black_box(S::pack([1, -2, 3, -4])));
-        let (keys, query) = (S::keys(codes.as_ptr()), S::query(&raw const packed));
-        let mut sums: [S::Sums; N] = std::array::from_fn(|i| S::start(i as i32));
+        let (codes, packed) = (black_box([3u8; 64]), black_box([S::pack([1, -2, 3, -4]); QUERIES]));
+        let keys = S::keys(codes.as_ptr());
+        let mut sums = [S::start(1); N];
         let (mut rounds, began) = (0, Instant::now());
         let took = loop {
-            for _ in 0..ROUNDS {
+            for round in 0..ROUNDS {
+                // Another query each time, lest its products be taken out of the loop.
+                let query = S::query(packed.as_ptr().add(round as usize % QUERIES));
                 for sum in &mut sums {
                     *sum = S::dot(*sum, keys, query);
                 }
