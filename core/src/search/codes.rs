@@ -70,7 +70,7 @@ impl Codes {
             .zip(norms.chunks_mut(keys))
             .enumerate()
             .map(|(i, (((panels, ratios), errors), norms))| Part { first: i * keys, panels, ratios, errors, norms });
-        share(threads.min(n.div_ceil(keys)), parts, |part| match level {
+        share(threads.min(n.div_ceil(keys)), parts, |part| match level.for_codes() {
             // SAFETY: `level` is one that the processor has.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { fill_avx512(part, vectors, d, unit) },

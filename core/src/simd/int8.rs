@@ -31,7 +31,11 @@ impl Level {
     /// The best level up to this one whose products of codes this processor has: AVX-512 alone, without VNNI, has none.
     pub fn for_codes(self) -> Level {
         #[cfg(target_arch = "x86_64")]
-        if self == Level::Avx512 && !(is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")) {
+        if self == Level::Avx512
+            && !(is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vnni"))
+        {
             return if Level::Avx2.available() { Level::Avx2 } else { Level::Portable };
         }
         self
