@@ -4,9 +4,7 @@
 //! see what those before it changed.
 
 use super::products::{self, by_groups};
-use super::{
-    Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, positions, true_gains,
-};
+use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, positions, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -47,7 +45,7 @@ impl Block for SkipGram {
             // Scores.
             by_groups!(stride, pair_dots::<S>(s, count));
             products::reduce::<S>(&mut s.gains, &s.sums, pairs);
-            products::dots::<S>(&mut s.g, &s.x, &s.n, stride);
+            products::dots::<S>(&mut s.g, &s.x, &s.n, stride, &mut || s.ahead.ask());
 
             // Gradients of the loss with respect to the scores, times -alpha.
             let weight = |b: usize, first: &[usize]| {
@@ -66,9 +64,11 @@ impl Block for SkipGram {
             }
 
             // Updates: dx = G N, dn = G^T X, then the pairs, then all of it into the rows.
-            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
-            products::times::<S>(&mut s.dn, Self::SHARED, &s.x, s.g.as_ptr(), 1, Self::SHARED, stride);
-            by_groups!(stride, pair_updates::<S>(model, at, s, count));
+            let (g, meanwhile) = (s.g.as_ptr(), &mut || s.ahead.ask());
+            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, g, Self::SHARED, 1, stride, meanwhile);
+            products::times::<S>(&mut s.dn, Self::SHARED, &s.x, g, 1, Self::SHARED, stride, meanwhile);
+            by_groups!(stride, pair_updates::<S>(s, count, stride));
+            s.ahead.ask_all();
             for j in 0..Self::SHARED {
                 products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
             }
@@ -102,17 +102,11 @@ unsafe fn pair_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: 
 
 /// For each pair p of each position b: dx_b += gain * o_p and o_p += gain * x_b; then x_b += dx_b.
 #[inline(always)]
-unsafe fn pair_updates<S: Simd, const C: usize>(
-    column: usize,
-    model: &Model,
-    at: usize,
-    s: &mut Scratch,
-    count: usize,
-) {
+unsafe fn pair_updates<S: Simd, const C: usize>(column: usize, s: &mut Scratch, count: usize, stride: usize) {
     unsafe {
         for b in 0..count {
-            fetch_ahead::<SkipGram, C>(model, column, at + b, b, s);
-            let d = s.dx.as_ptr().add(b * model.vectors.stride + column);
+            s.ahead.ask();
+            let d = s.dx.as_ptr().add(b * stride + column);
             let (mut x, mut dx) = ([S::zero(); C], [S::zero(); C]);
             for k in 0..C {
                 x[k] = S::load(s.x[b].add(column + k * LANES));
