@@ -31,9 +31,6 @@ pub const SENTENCE_END: u32 = u32::MAX;
 pub const CHUNK: usize = 16_384;
 /// Mikolov et al. 2013b, section 2.2: noise words are drawn in proportion to count ** 3/4.
 const NOISE_POWER: f64 = 0.75;
-/// The rate falls linearly to this share of the first one. word2vec.c goes down to 1e-4; a tenth learns better, and is about
-/// where gensim ends with two workers (bench/LOG.md).
-const LAST_RATE: f64 = 0.1;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
 /// Of so many of the most frequent words each thread has rows of its own.
@@ -48,6 +45,17 @@ pub enum Method {
     SkipGram,
     /// The mean of the company predicts the word.
     Cbow,
+}
+
+impl Method {
+    /// The rate falls linearly to this share of the first one. word2vec.c goes down to 1e-4; this learns better, and a tenth is
+    /// about where gensim ends with two workers (bench/LOG.md).
+    fn last_rate(self) -> f64 {
+        match self {
+            Method::SkipGram => 0.05,
+            Method::Cbow => 0.1,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -383,7 +391,7 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
 /// The learning rate in a chunk, of which this share is done.
 fn rate(model: &Model, ids: usize, chunk: u64, share: f64) -> f32 {
     let progress = (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64;
-    model.options.alpha * (1.0 - (1.0 - LAST_RATE) * progress) as f32
+    model.options.alpha * (1.0 - (1.0 - model.options.method.last_rate()) * progress) as f32
 }
 
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
@@ -639,7 +647,8 @@ mod tests {
             let mut noise: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
             for at in (0..s.kept.len()).step_by(block) {
                 let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
-                let alpha = f64::from(o.alpha) * (1.0 - 0.9 * progress);
+                let last = if o.method == Method::Cbow { 0.1 } else { 0.05 };
+                let alpha = f64::from(o.alpha) * (1.0 - (1.0 - last) * progress);
                 let positions = at..(at + block).min(s.kept.len());
                 let of_block = if o.method == Method::Cbow { draw_reach(&model, &mut rng) } else { 0 };
                 let company: Vec<Vec<usize>> = positions
