@@ -32,6 +32,7 @@ fn by_group(b: usize) -> usize {
 impl Block for Cbow {
     const BLOCK: usize = 256;
     const SHARED: usize = GROUPS * EACH;
+    const EARLY: usize = Self::SHARED;
     const MEETINGS: f64 = 4.0;
 
     #[inline(always)]

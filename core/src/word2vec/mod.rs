@@ -31,6 +31,9 @@ pub const SENTENCE_END: u32 = u32::MAX;
 pub const CHUNK: usize = 16_384;
 /// Mikolov et al. 2013b, section 2.2: noise words are drawn in proportion to count ** 3/4.
 const NOISE_POWER: f64 = 0.75;
+/// From this share of the training on, blocks have more noise words: where the rate is low, the variance of their gradients is
+/// what still keeps a row from where it belongs.
+const LATE: f64 = 0.8;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
 /// Of so many of the most frequent words each thread has rows of its own.
@@ -96,8 +99,10 @@ impl Done {
 trait Block {
     /// Positions in a block.
     const BLOCK: usize;
-    /// Noise words that a block shares.
+    /// Noise words that a block shares, at most.
     const SHARED: usize;
+    /// And until the training is LATE.
+    const EARLY: usize;
     /// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of
     /// a vocabulary of a few words would overshoot.
     const MEETINGS: f64;
@@ -246,6 +251,7 @@ struct Scratch {
     start: Vec<u32>,        // for each, where its sentence starts in `kept`
     end: Vec<u32>,          // and ends
     x: Vec<*mut f32>,       // BLOCK rows of the block's words
+    shared: usize,          // noise words a block now
     noise: Vec<u32>,        // SHARED noise words
     n: Vec<*mut f32>,       // and their rows
     near: Vec<*mut f32>,    // rows, as company, of the words from a window before the block to one behind it
@@ -311,6 +317,7 @@ impl Scratch {
             start: Vec::with_capacity(CHUNK),
             end: Vec::with_capacity(CHUNK),
             x: vec![null; block],
+            shared,
             noise: vec![0; shared],
             n: vec![null; shared],
             near: vec![null; block + 2 * model.options.window + COPY],
@@ -380,18 +387,24 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
     let rates: Vec<f32> =
         (0..s.kept.len()).step_by(model.together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
-    for j in 0..B::SHARED {
-        s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
+    s.shared = if progress(model, text.len(), chunk, 0.0) < LATE { B::EARLY } else { B::SHARED };
+    for j in 0..s.shared {
+        s.noise[j] = draw_noise(model, j, s.shared, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
         unsafe { B::train::<S>(model, i * model.together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
     }
 }
 
-/// The learning rate in a chunk, of which this share is done.
+/// How much of the training is done where this share of a chunk is.
+fn progress(model: &Model, ids: usize, chunk: u64, share: f64) -> f64 {
+    (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64
+}
+
+/// The learning rate there.
 fn rate(model: &Model, ids: usize, chunk: u64, share: f64) -> f32 {
-    let progress = (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64;
-    model.options.alpha * (1.0 - (1.0 - model.options.method.last_rate()) * progress) as f32
+    let fall = (1.0 - model.options.method.last_rate()) * progress(model, ids, chunk, share);
+    model.options.alpha * (1.0 - fall) as f32
 }
 
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
@@ -493,9 +506,9 @@ fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng)
     let next = (at + count)..(at + 2 * count).min(s.kept.len());
     s.ahead.rows.clear();
     s.ahead.asked = 0;
-    for j in 0..B::SHARED {
+    for j in 0..s.shared {
         s.n[j] = s.context.row(model, &model.context, s.noise[j]);
-        s.noise[j] = draw_noise(model, j, B::SHARED, rng);
+        s.noise[j] = draw_noise(model, j, s.shared, rng);
         s.ahead.rows.push(s.context.row(model, &model.context, s.noise[j]));
     }
     for i in next {
@@ -631,15 +644,14 @@ mod tests {
             (0..m.rows).map(|r| m.read(r)[..o.dim].iter().map(|&x| f64::from(x)).collect()).collect()
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
-        let (block, shared) = match o.method {
-            Method::SkipGram => (model.together, SkipGram::SHARED),
-            Method::Cbow => (model.together, Cbow::SHARED),
-        };
+        let block = model.together;
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let add = |to: &mut [f64], gain: f64, from: &[f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += gain * f);
         let (chunks, mut scratch) = (Model::chunks(ids.len()), Scratch::new(&model));
         for chunk in 0..chunks * o.epochs as u64 {
+            let late = chunk as f64 >= 0.8 * (chunks * o.epochs as u64) as f64;
+            let shared = if o.method == Method::Cbow { 64 } else { [16, 32][usize::from(late)] };
             let mut rng = Rng::new(o.seed, chunk);
             let place = (chunk % chunks) as usize * CHUNK;
             thin(&model, &ids[place..ids.len().min(place + CHUNK)], &mut scratch, &mut rng);

@@ -13,7 +13,8 @@ pub struct SkipGram;
 impl Block for SkipGram {
     // Chosen for quality first (bench/LOG.md).
     const BLOCK: usize = 32;
-    const SHARED: usize = 16;
+    const SHARED: usize = 32;
+    const EARLY: usize = 16;
     const MEETINGS: f64 = 1.5;
 
     #[inline(always)]
@@ -37,7 +38,7 @@ impl Block for SkipGram {
         done: &mut Done,
     ) {
         unsafe {
-            let (stride, dim) = (model.vectors.stride, model.options.dim);
+            let (stride, dim, shared) = (model.vectors.stride, model.options.dim, s.shared);
             let count = positions(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
@@ -45,34 +46,34 @@ impl Block for SkipGram {
             // Scores.
             by_groups!(stride, pair_dots::<S>(s, count));
             products::reduce::<S>(&mut s.gains, &s.sums, pairs);
-            products::dots::<S>(&mut s.g, &s.x, &s.n, stride, &mut || s.ahead.ask());
+            products::dots::<S>(&mut s.g, &s.x, &s.n[..shared], stride, &mut || s.ahead.ask());
 
             // Gradients of the loss with respect to the scores, times -alpha.
             let weight = |b: usize, first: &[usize]| {
-                ((first[b + 1] - first[b]) * model.options.negatives) as f32 / Self::SHARED as f32
+                ((first[b + 1] - first[b]) * model.options.negatives) as f32 / shared as f32
             };
             if measure {
                 done.loss_pairs += pairs as u64;
                 for b in 0..count {
-                    let (mine, noise) = (s.first[b]..s.first[b + 1], b * Self::SHARED..(b + 1) * Self::SHARED);
+                    let (mine, noise) = (s.first[b]..s.first[b + 1], b * shared..(b + 1) * shared);
                     done.loss += loss(&s.gains[mine], &s.g[noise], weight(b, &s.first));
                 }
             }
             true_gains::<S>(&mut s.gains, pairs, alpha);
             for b in 0..Self::BLOCK {
-                noise_gains::<S>(&mut s.g[b * Self::SHARED..][..Self::SHARED], alpha, weight(b, &s.first));
+                noise_gains::<S>(&mut s.g[b * shared..][..shared], alpha, weight(b, &s.first));
             }
 
             // Updates: dx = G N, dn = G^T X, then the pairs, then all of it into the rows.
             let (g, meanwhile) = (s.g.as_ptr(), &mut || s.ahead.ask());
-            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, g, Self::SHARED, 1, stride, meanwhile);
-            products::times::<S>(&mut s.dn, Self::SHARED, &s.x, g, 1, Self::SHARED, stride, meanwhile);
+            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n[..shared], g, shared, 1, stride, meanwhile);
+            products::times::<S>(&mut s.dn, shared, &s.x, g, 1, shared, stride, meanwhile);
             by_groups!(stride, pair_updates::<S>(s, count, stride));
             s.ahead.ask_all();
-            for j in 0..Self::SHARED {
+            for j in 0..shared {
                 products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
             }
-            done.flops += 6 * (dim * (pairs + count * Self::SHARED)) as u64;
+            done.flops += 6 * (dim * (pairs + count * shared)) as u64;
         }
     }
 }
