@@ -22,6 +22,7 @@ use crate::random::{Quantiles, Rng};
 use crate::simd::{LANES, Level, Portable, Simd, prefetch_for_writing};
 use cbow::Cbow;
 use skipgram::SkipGram;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Marks the end of a sentence among the ids.
@@ -30,9 +31,9 @@ pub const SENTENCE_END: u32 = u32::MAX;
 pub const CHUNK: usize = 16_384;
 /// Mikolov et al. 2013b, section 2.2: noise words are drawn in proportion to count ** 3/4.
 const NOISE_POWER: f64 = 0.75;
-/// The rate falls linearly to this share of the first one. word2vec.c goes down to 1e-4; a tenth learns better, and is about
-/// where gensim ends with two workers (bench/LOG.md).
-const LAST_RATE: f64 = 0.1;
+/// From this share of the training on, blocks have more noise words: where the rate is low, the variance of their gradients is
+/// what still keeps a row from where it belongs.
+const LATE: f64 = 0.8;
 /// The loss is measured on one block in so many; that is enough to see it fall, or diverge.
 const LOSS_EVERY: usize = 256;
 /// Of so many of the most frequent words each thread has rows of its own.
@@ -47,6 +48,17 @@ pub enum Method {
     SkipGram,
     /// The mean of the company predicts the word.
     Cbow,
+}
+
+impl Method {
+    /// The rate falls linearly to this share of the first one. word2vec.c goes down to 1e-4; this learns better, and a tenth is
+    /// about where gensim ends with two workers (bench/LOG.md).
+    fn last_rate(self) -> f64 {
+        match self {
+            Method::SkipGram => 0.05,
+            Method::Cbow => 0.1,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -87,8 +99,10 @@ impl Done {
 trait Block {
     /// Positions in a block.
     const BLOCK: usize;
-    /// Noise words that a block shares.
+    /// Noise words that a block shares, at most.
     const SHARED: usize;
+    /// And until the training is LATE.
+    const EARLY: usize;
     /// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of
     /// a vocabulary of a few words would overshoot.
     const MEETINGS: f64;
@@ -233,23 +247,26 @@ impl Model {
 
 /// A thread's own memory, reused from block to block.
 struct Scratch {
-    kept: Vec<u32>,      // the chunk's words after thinning
-    start: Vec<u32>,     // for each, where its sentence starts in `kept`
-    end: Vec<u32>,       // and ends
-    x: Vec<*mut f32>,    // BLOCK rows of the block's words
-    noise: Vec<u32>,     // SHARED noise words
-    n: Vec<*mut f32>,    // and their rows
-    near: Vec<*mut f32>, // rows, as company, of the words from a window before the block to one behind it
-    o: Vec<*mut f32>,    // those of the pairs, position after position
-    first: Vec<usize>,   // where each position's company starts in `o`; BLOCK + 1
-    sums: Aligned,       // dot products of the pairs, unreduced: 16 floats each
-    gains: Aligned,      // then their gradients
-    g: Aligned,          // (BLOCK, SHARED) scores with the noise words, then gradients
-    h: Aligned,          // (BLOCK, stride) CBOW: means of the company
-    dx: Aligned,         // (BLOCK, stride) what the noise adds to the block's rows
-    dn: Aligned,         // (SHARED, stride) and the block to the noise words' rows
-    zero: Aligned,       // stands in for the rows that a short block lacks
-    vectors: Own,        // this thread's rows of the most frequent words
+    kept: Vec<u32>,         // the chunk's words after thinning
+    start: Vec<u32>,        // for each, where its sentence starts in `kept`
+    end: Vec<u32>,          // and ends
+    x: Vec<*mut f32>,       // BLOCK rows of the block's words
+    shared: usize,          // noise words a block now
+    noise: Vec<u32>,        // SHARED noise words
+    n: Vec<*mut f32>,       // and their rows
+    near: Vec<*mut f32>,    // rows, as company, of the words from a window before the block to one behind it
+    o: Vec<*mut f32>,       // those of the pairs, position after position
+    first: Vec<usize>,      // where each position's company starts in `o`; BLOCK + 1
+    spans: Vec<[usize; 2]>, // CBOW: for each place in `near` from where to where its window goes
+    ahead: Ahead,           // what the next block will need
+    sums: Aligned,          // dot products of the pairs, unreduced: 16 floats each
+    gains: Aligned,         // then their gradients
+    g: Aligned,             // (BLOCK, SHARED) scores with the noise words, then gradients
+    h: Aligned,             // (BLOCK, stride) CBOW: means of the company
+    dx: Aligned,            // (BLOCK, stride) what the noise adds to the block's rows
+    dn: Aligned,            // (SHARED, stride) and the block to the noise words' rows
+    zero: Aligned,          // stands in for the rows that a short block lacks
+    vectors: Own,           // this thread's rows of the most frequent words
     context: Own,
 }
 
@@ -300,11 +317,14 @@ impl Scratch {
             start: Vec::with_capacity(CHUNK),
             end: Vec::with_capacity(CHUNK),
             x: vec![null; block],
+            shared,
             noise: vec![0; shared],
             n: vec![null; shared],
             near: vec![null; block + 2 * model.options.window + COPY],
             o: vec![null; most + COPY],
             first: vec![0; block + 1],
+            spans: vec![[0; 2]; block + 2 * model.options.window],
+            ahead: Ahead { rows: Vec::with_capacity(2 * block + shared), asked: 0, stride },
             sums: Aligned::zeros(most.next_multiple_of(LANES) * LANES),
             gains: Aligned::zeros(most.next_multiple_of(LANES)),
             g: Aligned::zeros(block * shared),
@@ -367,18 +387,24 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
     let rates: Vec<f32> =
         (0..s.kept.len()).step_by(model.together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
-    for j in 0..B::SHARED {
-        s.noise[j] = draw_noise(model, j, B::SHARED, &mut rng);
+    s.shared = if progress(model, text.len(), chunk, 0.0) < LATE { B::EARLY } else { B::SHARED };
+    for j in 0..s.shared {
+        s.noise[j] = draw_noise(model, j, s.shared, &mut rng);
     }
     for (i, &alpha) in rates.iter().enumerate() {
         unsafe { B::train::<S>(model, i * model.together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
     }
 }
 
-/// The learning rate in a chunk, of which this share is done.
+/// How much of the training is done where this share of a chunk is.
+fn progress(model: &Model, ids: usize, chunk: u64, share: f64) -> f64 {
+    (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64
+}
+
+/// The learning rate there.
 fn rate(model: &Model, ids: usize, chunk: u64, share: f64) -> f32 {
-    let progress = (chunk as f64 + share) / (Model::chunks(ids) * model.options.epochs as u64) as f64;
-    model.options.alpha * (1.0 - (1.0 - LAST_RATE) * progress) as f32
+    let fall = (1.0 - model.options.method.last_rate()) * progress(model, ids, chunk, share);
+    model.options.alpha * (1.0 - fall) as f32
 }
 
 /// Drop frequent words at random, and note where the sentences lie. Returns how many words there were.
@@ -411,22 +437,34 @@ fn positions(model: &Model, at: usize, s: &Scratch) -> usize {
     model.together.min(s.kept.len() - at)
 }
 
+/// Find the rows, as company, of the block's words and of a window on both sides. Returns their places: that of position b
+/// is b + window.
+#[inline(always)]
+fn find_near<B: Block>(model: &Model, at: usize, s: &mut Scratch) -> Range<usize> {
+    let window = model.options.window;
+    let places = window.saturating_sub(at)..(positions(model, at, s) + 2 * window).min(s.kept.len() + window - at);
+    for place in places.clone() {
+        s.near[place] = B::company_row(model, s, s.kept[at + place - window]);
+    }
+    places
+}
+
+/// word2vec.c: each distance up to the window, nearer ones oftener.
+#[inline(always)]
+fn draw_reach(model: &Model, rng: &mut Rng) -> usize {
+    1 + rng.below(model.options.window as u32) as usize
+}
+
 /// Find the rows of the block's pairs: each position's word with the words of its window, of a reach drawn at random.
 /// Returns how many there are.
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
     let (window, count) = (model.options.window, positions(model, at, s));
-    for place in 0..B::BLOCK + 2 * window {
-        if let Some(&word) = s.kept.get((at + place).wrapping_sub(window)) {
-            s.near[place] = B::company_row(model, s, word);
-        }
-    }
+    find_near::<B>(model, at, s);
     let mut pairs = 0;
     for b in 0..count {
         s.first[b] = pairs;
-        let i = at + b;
-        // word2vec.c: each distance up to the window, nearer ones oftener
-        let reach = 1 + rng.below(window as u32) as usize;
+        let (i, reach) = (at + b, draw_reach(model, rng));
         let before = reach.min(i - s.start[i] as usize);
         let after = reach.min(s.end[i] as usize - 1 - i);
         // SAFETY: `near` has a window on both sides of the block, `o` room for two windows a position, and both COPY more.
@@ -457,31 +495,54 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
     }
 }
 
-/// The rows of the block's words and of its noise words; and the next block's noise words are drawn.
+/// The rows of the block's words and of its noise words; the next block's noise words are drawn, and the rows that it will
+/// need first noted.
 #[inline(always)]
 fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
     let count = positions(model, at, s);
     for b in 0..B::BLOCK {
         s.x[b] = if b < count { B::word_row(model, s, s.kept[at + b]) } else { s.zero.as_mut_ptr() };
     }
-    for j in 0..B::SHARED {
+    let next = (at + count)..(at + 2 * count).min(s.kept.len());
+    s.ahead.rows.clear();
+    s.ahead.asked = 0;
+    for j in 0..s.shared {
         s.n[j] = s.context.row(model, &model.context, s.noise[j]);
-        s.noise[j] = draw_noise(model, j, B::SHARED, rng);
+        s.noise[j] = draw_noise(model, j, s.shared, rng);
+        s.ahead.rows.push(s.context.row(model, &model.context, s.noise[j]));
+    }
+    for i in next {
+        let row = B::word_row(model, s, s.kept[i]);
+        s.ahead.rows.push(row);
+        if let Some(&word) = s.kept.get(i + model.options.window) {
+            let row = B::company_row(model, s, word);
+            s.ahead.rows.push(row);
+        }
     }
 }
 
-/// Ask for the rows that the position a block behind `i`, the b-th of its block, will need first; of them C vectors of
-/// columns. To be called between other work: a processor waits for few rows at a time.
-#[inline(always)]
-fn fetch_ahead<B: Block, const C: usize>(model: &Model, column: usize, i: usize, b: usize, s: &mut Scratch) {
-    let prefetch = |row: *mut f32| (0..C).for_each(|k| prefetch_for_writing(row.wrapping_add(column + k * LANES)));
-    if let Some(&word) = s.kept.get(i + model.together) {
-        prefetch(B::word_row(model, s, word));
-        if let Some(&word) = s.kept.get(i + model.together + model.options.window) {
-            prefetch(B::company_row(model, s, word));
+/// The rows that the next block will need first, asked for between other work: a processor waits for few lines at a time.
+struct Ahead {
+    rows: Vec<*mut f32>,
+    asked: usize,
+    stride: usize,
+}
+
+impl Ahead {
+    /// Ask for the next row.
+    #[inline(always)]
+    fn ask(&mut self) {
+        if let Some(row) = self.rows.get(self.asked) {
+            (0..self.stride).step_by(LANES).for_each(|k| prefetch_for_writing(row.wrapping_add(k)));
+            self.asked += 1;
         }
-        if let Some(&word) = s.noise.get(b) {
-            prefetch(s.context.row(model, &model.context, word));
+    }
+
+    /// Ask for what has not been asked for.
+    #[inline(always)]
+    fn ask_all(&mut self) {
+        while self.asked < self.rows.len() {
+            self.ask();
         }
     }
 }
@@ -583,15 +644,14 @@ mod tests {
             (0..m.rows).map(|r| m.read(r)[..o.dim].iter().map(|&x| f64::from(x)).collect()).collect()
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
-        let (block, shared) = match o.method {
-            Method::SkipGram => (model.together, SkipGram::SHARED),
-            Method::Cbow => (model.together, Cbow::SHARED),
-        };
+        let block = model.together;
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let add = |to: &mut [f64], gain: f64, from: &[f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += gain * f);
         let (chunks, mut scratch) = (Model::chunks(ids.len()), Scratch::new(&model));
         for chunk in 0..chunks * o.epochs as u64 {
+            let late = chunk as f64 >= 0.8 * (chunks * o.epochs as u64) as f64;
+            let shared = if o.method == Method::Cbow { 64 } else { [16, 32][usize::from(late)] };
             let mut rng = Rng::new(o.seed, chunk);
             let place = (chunk % chunks) as usize * CHUNK;
             thin(&model, &ids[place..ids.len().min(place + CHUNK)], &mut scratch, &mut rng);
@@ -599,12 +659,14 @@ mod tests {
             let mut noise: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
             for at in (0..s.kept.len()).step_by(block) {
                 let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
-                let alpha = f64::from(o.alpha) * (1.0 - 0.9 * progress);
+                let last = if o.method == Method::Cbow { 0.1 } else { 0.05 };
+                let alpha = f64::from(o.alpha) * (1.0 - (1.0 - last) * progress);
                 let positions = at..(at + block).min(s.kept.len());
+                let of_block = if o.method == Method::Cbow { draw_reach(&model, &mut rng) } else { 0 };
                 let company: Vec<Vec<usize>> = positions
                     .clone()
                     .map(|i| {
-                        let reach = 1 + rng.below(o.window as u32) as usize;
+                        let reach = if of_block > 0 { of_block } else { draw_reach(&model, &mut rng) };
                         let sentence = s.start[i] as usize..s.end[i] as usize;
                         sentence.filter(|&j| j != i && j.abs_diff(i) <= reach).map(|j| s.kept[j] as usize).collect()
                     })
@@ -633,9 +695,9 @@ mod tests {
                         Method::Cbow => {
                             let (mut h, mut dh) = (vec![0.0; o.dim], vec![0.0; o.dim]);
                             company.iter().for_each(|&j| add(&mut h, 1.0 / company.len() as f64, &x0[j]));
-                            let group = (i - at) % 8; // of eight, each with every eighth noise word
-                            for &n in noise.iter().skip(group).step_by(8) {
-                                let weight = o.negatives as f64 / 8.0;
+                            let group = (i - at) % 16; // of sixteen, each with every sixteenth noise word
+                            for &n in noise.iter().skip(group).step_by(16) {
+                                let weight = o.negatives as f64 / 4.0;
                                 let g = -alpha * weight * sigmoid(dot(&h, &c0[n]));
                                 add(&mut dh, g, &c0[n]);
                                 add(&mut c[n], g, &h);

@@ -42,14 +42,20 @@ pub unsafe fn reduce<S: Simd>(out: &mut [f32], partial: &[f32], count: usize) {
     }
 }
 
-/// The first (m, n) of g = X N^T, by tiles of sixteen; m and n are multiples of four.
+/// The first (m, n) of g = X N^T, by tiles of sixteen, with a call of `meanwhile` at each; m and n are multiples of four.
 #[inline(always)]
-pub unsafe fn dots<S: Simd>(g: &mut [f32], x: &[*mut f32], n: &[*mut f32], stride: usize) {
+pub unsafe fn dots<S: Simd>(
+    g: &mut [f32],
+    x: &[*mut f32],
+    n: &[*mut f32],
+    stride: usize,
+    meanwhile: &mut impl FnMut(),
+) {
     unsafe {
         if n.len().is_multiple_of(8) {
-            dots_by::<S, 2, 8>(g, x, n, stride);
+            dots_by::<S, 2, 8>(g, x, n, stride, meanwhile);
         } else {
-            dots_by::<S, 4, 4>(g, x, n, stride);
+            dots_by::<S, 4, 4>(g, x, n, stride, meanwhile);
         }
     }
 }
@@ -61,6 +67,7 @@ unsafe fn dots_by<S: Simd, const M: usize, const N: usize>(
     x: &[*mut f32],
     n: &[*mut f32],
     stride: usize,
+    meanwhile: &mut impl FnMut(),
 ) {
     unsafe {
         let (mut out, shared) = ([0f32; LANES], n.len());
@@ -81,6 +88,7 @@ unsafe fn dots_by<S: Simd, const M: usize, const N: usize>(
                         }
                     }
                 }
+                meanwhile();
                 S::store(out.as_mut_ptr(), S::sums(a));
                 for i in 0..M {
                     g[(b + i) * shared + j..][..N].copy_from_slice(&out[i * N..][..N]);
@@ -90,7 +98,8 @@ unsafe fn dots_by<S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// out (m, stride) = g (m, rows) times the rows; g is read at `r * step_out + i * step_in`. m is a multiple of four.
+/// out (m, stride) = g (m, rows) times the rows; g is read at `r * step_out + i * step_in`. m is a
+/// multiple of four; `meanwhile` is called at each tile of four rows.
 #[inline(always)]
 pub unsafe fn times<S: Simd>(
     out: &mut [f32],
@@ -100,6 +109,7 @@ pub unsafe fn times<S: Simd>(
     step_out: usize,
     step_in: usize,
     stride: usize,
+    meanwhile: &mut impl FnMut(),
 ) {
     unsafe {
         let out = out.as_mut_ptr();
@@ -108,6 +118,7 @@ pub unsafe fn times<S: Simd>(
             let left = (stride - at) / LANES;
             for r in (0..m).step_by(4) {
                 let (o, g) = (out.add(r * stride + at), g.add(r * step_out));
+                meanwhile();
                 match left {
                     1 => tile::<S, 1>(o, rows, at, g, step_out, step_in, stride),
                     2 => tile::<S, 2>(o, rows, at, g, step_out, step_in, stride),

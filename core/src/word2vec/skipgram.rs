@@ -4,9 +4,7 @@
 //! see what those before it changed.
 
 use super::products::{self, by_groups};
-use super::{
-    Block, Done, Model, Scratch, fetch_ahead, find_company, find_rows, loss, noise_gains, positions, true_gains,
-};
+use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, positions, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -15,7 +13,8 @@ pub struct SkipGram;
 impl Block for SkipGram {
     // Chosen for quality first (bench/LOG.md).
     const BLOCK: usize = 32;
-    const SHARED: usize = 16;
+    const SHARED: usize = 32;
+    const EARLY: usize = 16;
     const MEETINGS: f64 = 1.5;
 
     #[inline(always)]
@@ -39,7 +38,7 @@ impl Block for SkipGram {
         done: &mut Done,
     ) {
         unsafe {
-            let (stride, dim) = (model.vectors.stride, model.options.dim);
+            let (stride, dim, shared) = (model.vectors.stride, model.options.dim, s.shared);
             let count = positions(model, at, s);
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
@@ -47,32 +46,34 @@ impl Block for SkipGram {
             // Scores.
             by_groups!(stride, pair_dots::<S>(s, count));
             products::reduce::<S>(&mut s.gains, &s.sums, pairs);
-            products::dots::<S>(&mut s.g, &s.x, &s.n, stride);
+            products::dots::<S>(&mut s.g, &s.x, &s.n[..shared], stride, &mut || s.ahead.ask());
 
             // Gradients of the loss with respect to the scores, times -alpha.
             let weight = |b: usize, first: &[usize]| {
-                ((first[b + 1] - first[b]) * model.options.negatives) as f32 / Self::SHARED as f32
+                ((first[b + 1] - first[b]) * model.options.negatives) as f32 / shared as f32
             };
             if measure {
                 done.loss_pairs += pairs as u64;
                 for b in 0..count {
-                    let (mine, noise) = (s.first[b]..s.first[b + 1], b * Self::SHARED..(b + 1) * Self::SHARED);
+                    let (mine, noise) = (s.first[b]..s.first[b + 1], b * shared..(b + 1) * shared);
                     done.loss += loss(&s.gains[mine], &s.g[noise], weight(b, &s.first));
                 }
             }
             true_gains::<S>(&mut s.gains, pairs, alpha);
             for b in 0..Self::BLOCK {
-                noise_gains::<S>(&mut s.g[b * Self::SHARED..][..Self::SHARED], alpha, weight(b, &s.first));
+                noise_gains::<S>(&mut s.g[b * shared..][..shared], alpha, weight(b, &s.first));
             }
 
             // Updates: dx = G N, dn = G^T X, then the pairs, then all of it into the rows.
-            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n, s.g.as_ptr(), Self::SHARED, 1, stride);
-            products::times::<S>(&mut s.dn, Self::SHARED, &s.x, s.g.as_ptr(), 1, Self::SHARED, stride);
-            by_groups!(stride, pair_updates::<S>(model, at, s, count));
-            for j in 0..Self::SHARED {
+            let (g, meanwhile) = (s.g.as_ptr(), &mut || s.ahead.ask());
+            products::times::<S>(&mut s.dx, Self::BLOCK, &s.n[..shared], g, shared, 1, stride, meanwhile);
+            products::times::<S>(&mut s.dn, shared, &s.x, g, 1, shared, stride, meanwhile);
+            by_groups!(stride, pair_updates::<S>(s, count, stride));
+            s.ahead.ask_all();
+            for j in 0..shared {
                 products::add_row::<S>(s.n[j], s.dn.as_ptr().add(j * stride), stride);
             }
-            done.flops += 6 * (dim * (pairs + count * Self::SHARED)) as u64;
+            done.flops += 6 * (dim * (pairs + count * shared)) as u64;
         }
     }
 }
@@ -102,17 +103,11 @@ unsafe fn pair_dots<S: Simd, const C: usize>(at: usize, s: &mut Scratch, count: 
 
 /// For each pair p of each position b: dx_b += gain * o_p and o_p += gain * x_b; then x_b += dx_b.
 #[inline(always)]
-unsafe fn pair_updates<S: Simd, const C: usize>(
-    column: usize,
-    model: &Model,
-    at: usize,
-    s: &mut Scratch,
-    count: usize,
-) {
+unsafe fn pair_updates<S: Simd, const C: usize>(column: usize, s: &mut Scratch, count: usize, stride: usize) {
     unsafe {
         for b in 0..count {
-            fetch_ahead::<SkipGram, C>(model, column, at + b, b, s);
-            let d = s.dx.as_ptr().add(b * model.vectors.stride + column);
+            s.ahead.ask();
+            let d = s.dx.as_ptr().add(b * stride + column);
             let (mut x, mut dx) = ([S::zero(); C], [S::zero(); C]);
             for k in 0..C {
                 x[k] = S::load(s.x[b].add(column + k * LANES));
