@@ -75,7 +75,9 @@ def learn(
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(help="Learning rate at the start; falls to a twentieth (cbow: a tenth); not glove.", show_default="0.025"),
+        typer.Option(
+            help="Learning rate at the start; falls to a twentieth (cbow: a tenth); not glove.", show_default="0.025"
+        ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of glove.", show_default="0.05")] = None,
     x_max: Annotated[
