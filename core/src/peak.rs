@@ -28,10 +28,7 @@ pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
             }
         }
     };
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
-    })
+    sum_over(threads, work)
 }
 
 /// The same of codes of eight bits, as search multiplies them.
@@ -48,8 +45,13 @@ pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration) -> f64 {
             }
         }
     };
+    sum_over(threads, work)
+}
+
+/// The sum of the rates that so many threads measure at once.
+fn sum_over(threads: usize, work: impl Fn() -> f64 + Sync) -> f64 {
     std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
         handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
     })
 }
