@@ -444,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_search_that_is_stopped_has_no_answers() {
-        let keys = vec![1.0; 64 * 1000];
+        let keys = vec![1.0; 64 * 20_000]; // far more than LOOK of work, lest it end before it is asked
         let codes = Codes::new(&keys, 64, 1, Level::Portable).unwrap();
         let request = Request {
             queries: Queries::F32(&keys),
