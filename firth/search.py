@@ -64,14 +64,11 @@ class Statistics(NamedTuple):
         Those whose codes could not rule the key out when it was met.
     rescored
         Scored in float64. Many more than the answers: the codes tell little of these vectors, which costs time.
-    collapses
-        How often a query met so many candidates that they were scored before it went on.
     """
 
     scanned: int
     candidates: int
     rescored: int
-    collapses: int
 
 
 class Index:
@@ -138,13 +135,15 @@ class Index:
         check_choice("metric", metric, METRICS)
         n = len(self)
         k = check_int("k", k, 1, n - 1, meaning="the number of other rows")
-        scores, rows = np.empty((n, k)), np.empty((n, k), np.int64)
         self._prepare(n)
-        for part in _parts(n, self._keys.size):
-            found = self._core.top_k(self._keys[part], k, metric, self._threads, None, part.start)
-            scores[part], rows[part] = found
-            yield part.stop
-        return TopK(scores, rows)
+        graph = _core.Graph(self._core, k, metric)
+        pairs, done = FIRST_STEP // self._keys.shape[1], 0.0
+        while done < 1.0:
+            began = time.perf_counter()
+            done = graph.step(pairs, self._threads)
+            pairs = _next_size(pairs, began)
+            yield int(n * done)
+        return TopK(*graph.finish())
 
     def duplicates_steps(self, score: float, *, metric: Metric = "cosine") -> Generator[int, None, Pairs]:
         """Find all pairs of keys with this score or a larger one, step by step: yields the number of keys done."""
@@ -350,5 +349,9 @@ def _parts(rows: int, multiplications: int) -> Iterator[slice]:
         began, stop = time.perf_counter(), min(start + size, rows)
         yield slice(start, stop)
         start = stop
-        speed = STEP_S / max(time.perf_counter() - began, 1e-6)
-        size = max(64, int(size * min(4.0, max(0.25, speed))))
+        size = _next_size(size, began)
+
+
+def _next_size(size: int, began: float) -> int:
+    """The size of a step, after one of this size, that takes about STEP_S."""
+    return max(64, int(size * min(4.0, max(0.25, STEP_S / max(time.perf_counter() - began, 1e-6)))))

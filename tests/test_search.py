@@ -212,15 +212,16 @@ def test_duplicates_are_the_pairs_that_score_enough(case):
 
 
 def test_parts_of_a_graph_change_nothing(monkeypatch):
-    keys = np.random.default_rng(4).standard_normal((1500, 8)).astype(np.float32)
-    whole, pairs = neighbors(keys, 5), duplicates(keys, 0.8)
+    keys = np.random.default_rng(4).standard_normal((5000, 8)).astype(np.float32)
+    whole, pairs = neighbors(keys, 5), duplicates(keys, 0.9)
     monkeypatch.setattr(firth.search, "FIRST_STEP", 1)
     monkeypatch.setattr(firth.search, "STEP_S", 1e-9)
     steps = list(Index(keys).neighbors_steps(5))
-    assert steps[:2] == [64, 128]
-    assert steps[-1] == 1500
+    assert len(steps) >= 5
+    assert steps == sorted(steps)
+    assert steps[-1] == 5000
     np.testing.assert_array_equal(neighbors(keys, 5).rows, whole.rows)
-    np.testing.assert_array_equal(duplicates(keys, 0.8).rows, pairs.rows)
+    np.testing.assert_array_equal(duplicates(keys, 0.9).rows, pairs.rows)
 
 
 def test_statistics_tell_how_much_the_codes_ruled_out():
@@ -229,13 +230,11 @@ def test_statistics_tell_how_much_the_codes_ruled_out():
     assert index.code_bytes == 0
     index.top_k(rng.standard_normal((100, 32)), 10, metric="cosine")
     done = index.statistics
-    assert done.scanned == 100 * 20_000
+    assert 100 * 20_000 <= done.scanned < 100 * 25_000  # some keys twice, for thresholds to start with
     assert 100 * 10 <= done.rescored <= done.candidates < done.scanned / 50
-    assert done.collapses == 0
     assert 20_000 * 44 <= index.code_bytes <= 20_000 * 46
     constant = Index(np.ones((20_000, 4)))
     constant.top_k(np.ones((10, 4)), 10)
-    assert constant.statistics.collapses > 0
     assert constant.statistics.rescored == 10 * 20_000
 
 

@@ -128,15 +128,7 @@ mod door {
             let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: self.codes.get() };
             let Wanted { metric, goal, own, threads } = wanted;
             let request = search::Request { queries, metric, goal, allowed, own, threads, level: self.level };
-            py.detach(|| {
-                let interrupted = Cell::new(None);
-                let stop = || {
-                    let signal = Python::attach(|py| py.check_signals());
-                    signal.map_err(|error| interrupted.set(Some(error))).is_err()
-                };
-                let found = search::search(&keys, &request, &self.totals, &stop);
-                found.ok_or_else(|| interrupted.take().expect("a search ends early only by a signal"))
-            })
+            interruptible(py, |stop| search::search(&keys, &request, &self.totals, stop))
         }
     }
 
@@ -161,10 +153,9 @@ mod door {
             Ok(())
         }
 
-        /// The k best keys of each query, (q, k): scores and rows. `own` is the row that the first query has among the
-        /// keys; a query's own row is left out.
-        #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, own=None, /))]
-        #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+        /// The k best keys of each query, (q, k): scores and rows.
+        #[pyo3(signature = (queries, k, metric_name, threads, allowed=None, /))]
+        #[allow(clippy::type_complexity)]
         fn top_k<'py>(
             &self,
             py: Python<'py>,
@@ -173,10 +164,8 @@ mod door {
             metric_name: &str,
             threads: usize,
             allowed: Option<PyReadonlyArray1<'py, bool>>,
-            own: Option<usize>,
         ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<i64>>)> {
-            let own = own.map_or(Own::No, Own::Others);
-            let wanted = Wanted { metric: metric(metric_name)?, goal: Goal::Best(k), own, threads };
+            let wanted = Wanted { metric: metric(metric_name)?, goal: Goal::Best(k), own: Own::No, threads };
             let found = self.answers(py, queries, allowed, wanted)?;
             let (scores, rows) = split(py, &found);
             Ok((scores.reshape([found.len(), k])?, rows.reshape([found.len(), k])?))
@@ -208,10 +197,10 @@ mod door {
             Ok((ends, scores, rows))
         }
 
-        /// Sums over all searches: scanned, candidates, rescored, collapses.
-        fn statistics(&self) -> (u64, u64, u64, u64) {
+        /// Sums over all searches: scanned, candidates, rescored.
+        fn statistics(&self) -> (u64, u64, u64) {
             let did = self.totals.read();
-            (did.scanned, did.candidates, did.rescored, did.collapses)
+            (did.scanned, did.candidates, did.rescored)
         }
 
         /// What the codes take; 0 if there are none.
@@ -220,8 +209,59 @@ mod door {
         }
     }
 
+    /// The k nearest neighbours of every key of an index, while they are looked for.
+    #[pyclass]
+    struct Graph {
+        index: Py<Index>,
+        graph: Option<search::Graph>,
+    }
+
+    #[pymethods]
+    impl Graph {
+        #[new]
+        fn new(py: Python<'_>, index: Py<Index>, k: usize, metric_name: &str) -> PyResult<Self> {
+            let n = index.get().vectors.bind(py).try_readonly()?.as_array().nrows();
+            Ok(Self { graph: Some(search::Graph::new(metric(metric_name)?, k, n)), index })
+        }
+
+        /// Go on for about so many pairs; returns the share of all that is done.
+        fn step(&mut self, py: Python<'_>, pairs: usize, threads: usize) -> PyResult<f64> {
+            let index = self.index.get();
+            let vectors = index.vectors.bind(py).try_readonly()?;
+            let keys =
+                search::Keys { vectors: vectors.as_slice()?, d: vectors.as_array().ncols(), codes: index.codes.get() };
+            let graph = self.graph.as_mut().ok_or_else(|| PyValueError::new_err("the graph is finished"))?;
+            interruptible(py, |stop| graph.step(&keys, pairs, threads, index.level, &index.totals, stop))
+        }
+
+        /// Scores and rows, (n, k) each.
+        #[allow(clippy::type_complexity)]
+        fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<i64>>)> {
+            let graph = self.graph.take().ok_or_else(|| PyValueError::new_err("the graph is finished"))?;
+            let found = graph.finish();
+            let (scores, rows) = split(py, &found);
+            let shape = [found.len(), found.first().map_or(0, Vec::len)];
+            Ok((scores.reshape(shape)?, rows.reshape(shape)?))
+        }
+    }
+
+    /// Search without the interpreter's lock; a signal stops it, and is raised.
+    fn interruptible<T: Send>(
+        py: Python<'_>,
+        search: impl FnOnce(&dyn Fn() -> bool) -> Option<T> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            let interrupted = Cell::new(None);
+            let stop = || {
+                let signal = Python::attach(|py| py.check_signals());
+                signal.map_err(|error| interrupted.set(Some(error))).is_err()
+            };
+            search(&stop).ok_or_else(|| interrupted.take().expect("a search ends early only by a signal"))
+        })
+    }
+
     fn split<'py>(py: Python<'py>, found: &search::Found) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
-        let scores = found.iter().flatten().map(|hit| hit.score).collect();
+        let scores = found.iter().flatten().map(|hit| hit.score()).collect();
         let rows = found.iter().flatten().map(|hit| hit.row as i64).collect();
         (PyArray1::from_vec(py, scores), PyArray1::from_vec(py, rows))
     }
@@ -759,6 +799,7 @@ mod door {
         module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
         module.add_function(wrap_pyfunction!(all_finite, module)?)?;
         module.add_class::<Index>()?;
+        module.add_class::<Graph>()?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<Cooccurrences>()?;
         module.add_class::<GloVe>()?;

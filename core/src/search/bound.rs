@@ -5,7 +5,7 @@
 //! "euclidean" it is <q, x> - |x|^2 / 2, which orders keys as the distance does.
 
 use super::Metric;
-use super::codes::{Codes, LARGEST, MOST_DIMENSIONS};
+use super::codes::{Codes, LARGEST, MOST_DIMENSIONS, whole};
 
 /// Unit roundoff of float32.
 const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
@@ -39,6 +39,10 @@ pub struct Query {
     metric: Metric,
     /// Scan units in a score of 1; "euclidean": in half a squared distance.
     units: f64,
+    /// And in a dot product of 1 (for "cosine", with a key as long as the unit).
+    per_dot: f64,
+    /// The query's length in its codes' worth.
+    a: f64,
     squared_norm: f64,
     /// What the codes' sums start with, since keys' codes lie 128 higher.
     pub start: i32,
@@ -46,6 +50,10 @@ pub struct Query {
     pub half: f32,
     /// Of a key's error, size and square in its bound, and what is added for every key.
     pub factors: [f32; 4],
+    /// Scan units in a key unit (see `key_floor`).
+    pub per_key_unit: f64,
+    /// What the query's own |q|^2 / 2 takes off its score as a neighbour of a key ("euclidean").
+    pub own: f64,
 }
 
 impl Query {
@@ -61,10 +69,11 @@ impl Query {
             return None;
         }
         let worth = query.iter().fold(0f64, |largest, q| largest.max(q.abs())) / LARGEST;
+        let inverse = 1.0 / worth;
         out.clear();
         let (mut residual, mut sum) = (0.0, 0i32);
         for q in query {
-            let code = (q / worth).round();
+            let code = whole(q * inverse);
             residual += (q - worth * code) * (q - worth * code);
             out.push(code as i8);
             sum += code as i32;
@@ -89,14 +98,20 @@ impl Query {
                 1.0 / (worth * unit)
             }
         };
+        let per_key_unit = if metric == Metric::Cosine { a } else { unit / worth };
+        let own = if metric == Metric::Euclidean { 0.5 * squared_norm * units } else { 0.0 };
         let up = |x: f64| ((x * MARGIN) as f32).next_up();
         Some(Query {
             metric,
             units,
+            per_dot: 1.0 / (worth * unit),
+            a,
             squared_norm,
             start: -128 * sum,
             half: half as f32,
             factors: [up(a + a * lost + float), up(a * lost + float), up(roundings * half), up(constant)],
+            per_key_unit,
+            own,
         })
     }
 
@@ -107,8 +122,59 @@ impl Query {
             Metric::Euclidean => 0.5 * (self.squared_norm - score * score) * self.units - f64::from(self.factors[3]),
             _ => score * self.units,
         };
-        if scan.is_infinite() { scan } else { scan - scan.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE) }
+        below(scan)
     }
+
+    /// What the score of a key (its |x| / unit) cannot exceed in scan units, given its dot product with the query in float32.
+    pub fn most(&self, dot: f32, norm: f32, d: usize) -> f64 {
+        if norm < f32::MIN_POSITIVE {
+            return f64::INFINITY; // few digits are left of it, or none
+        }
+        let (d, norm) = (d as f64, f64::from(norm));
+        // Roundings of d products and their sums, of the query and the norm; below 2^-126 products are rounded to nothing.
+        let slack = self.a * norm * (d + 16.0) * 2.0 * ROUNDOFF + d * 0.5f64.powi(125) * self.per_dot;
+        let most = f64::from(dot) * self.per_dot + slack;
+        let most = match self.metric {
+            Metric::Cosine => most / norm,
+            Metric::Euclidean => {
+                most - f64::from(self.half) * norm * norm * (1.0 - 8.0 * ROUNDOFF) + f64::from(self.factors[3])
+            }
+            _ => most,
+        };
+        if most.is_finite() { most } else { f64::INFINITY }
+    }
+
+    /// What a key must reach in scan units to be among this query's neighbours, from what they must in the key units of its row.
+    pub fn in_scan_units(&self, least: f64) -> f64 {
+        below(least * self.per_key_unit)
+    }
+
+    /// And back.
+    pub fn in_key_units(&self, least: f64) -> f64 {
+        below(least / self.per_key_unit)
+    }
+}
+
+/// A number of *key units* that is no more than a score of a row of the keys. They are scan units that know no query: scores
+/// divided by unit^2, "cosine" as it is, "euclidean" (|x|^2 - distance^2) / 2, x being the row that the neighbour is of.
+pub fn key_floor(score: f64, metric: Metric, d: usize, codes: &Codes, row: usize) -> f64 {
+    let (d, score) = (d as f64, if metric == Metric::Cosine { score } else { score / codes.unit });
+    below(match metric {
+        Metric::Cosine => score,
+        Metric::Dot => score / codes.unit,
+        Metric::Scaled => d.sqrt() * score / codes.unit,
+        Metric::Euclidean => {
+            let norm = f64::from(codes.norms[row]);
+            // Of the norm in float32, and of float64 as in `Query::new`.
+            let roundings = 4.0 * ROUNDOFF * norm * norm + (d + 32.0) * 0.5f64.powi(52) * 3.0 + 0.5f64.powi(126);
+            0.5 * (norm * norm - score * score) - roundings
+        }
+    })
+}
+
+/// A little less, for the roundings of float64 on the way.
+fn below(x: f64) -> f64 {
+    if x.is_infinite() { x } else { x - x.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE) }
 }
 
 /// How far the score of a key may be from its product of codes; no less for keys whose share is no larger.
@@ -117,8 +183,9 @@ pub fn bound([error, size, square, constant]: [f32; 4], key: Share) -> f32 {
     (error * key.error + size * key.size) + (square * key.square + constant)
 }
 
-/// A float32 no larger than a threshold, by so much that a bound can be taken from it in float32.
+/// A float32 no larger than a threshold, by so much that a bound can be taken from it, or it be multiplied, in float32.
 pub fn lowered(threshold: f64) -> f32 {
-    let low = threshold - threshold.abs() * 4.0 * ROUNDOFF;
-    (low as f32).next_down()
+    let low = ((threshold - threshold.abs() * 4.0 * ROUNDOFF) as f32).next_down();
+    // Not one that a processor may take for zero.
+    if low.abs() < f32::MIN_POSITIVE { -f32::MIN_POSITIVE } else { low }
 }

@@ -6,6 +6,7 @@
 use super::share;
 use crate::simd::Level;
 use memmap2::MmapMut;
+use std::ops::Range;
 use std::sync::Mutex;
 
 /// Keys that lie side by side: `[step][16 keys][4 codes]`, a step being four dimensions.
@@ -94,9 +95,9 @@ impl Codes {
         self.steps * 4 * PANEL
     }
 
-    /// The panels from one on.
-    pub fn panel(&self, panel: usize) -> &[u8] {
-        &self.panels[panel * self.stride()..]
+    /// Some panels.
+    pub fn panels(&self, range: Range<usize>) -> &[u8] {
+        &self.panels[range.start * self.stride()..range.end * self.stride()]
     }
 
     /// Bytes that they take.
@@ -187,7 +188,13 @@ fn encode(x: &[f32], a: f32, codes: &mut [u8]) -> f64 {
     for (code, &x) in codes.iter_mut().zip(x) {
         *code = ((f64::from(x) * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
     }
-    sum_of_squares(x, |x| x - a * ((x * inverse + MAGIC) - MAGIC)).sqrt()
+    sum_of_squares(x, |x| x - a * whole(x * inverse)).sqrt()
+}
+
+/// The nearest whole number, ties to even, of one under 2^51.
+#[inline(always)]
+pub fn whole(x: f64) -> f64 {
+    (x + MAGIC) - MAGIC
 }
 
 #[inline(always)]
@@ -217,7 +224,7 @@ mod tests {
             for (row, x) in vectors.chunks_exact(d).enumerate() {
                 let norm = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
                 let a = f64::from(codes.ratios[row]) * norm;
-                let panel = &codes.panel(row / PANEL)[..codes.stride()];
+                let panel = codes.panels(row / PANEL..row / PANEL + 1);
                 let mut residual = 0.0;
                 for i in 0..4 * codes.steps {
                     let code = f64::from(panel[i / 4 * 64 + row % PANEL * 4 + i % 4]) - 128.0;

@@ -4,23 +4,51 @@
 use super::Metric;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Level, Portable, Wide};
+use crate::simd::{LANES, Level, Portable, Simd, Wide};
 use std::cmp::Ordering;
 
-/// A key that was found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A key that was found. The best comes first: the larger score, then the lower row; NaN (from numbers that overflow float64)
+/// comes last.
+#[derive(Clone, Copy, Debug)]
 pub struct Hit {
-    pub score: f64,
+    score: f64,
     pub row: u64,
 }
 
 impl Hit {
-    /// Best first: the larger score, then the lower row; NaN (from numbers that overflow float64) comes last.
-    pub fn order(a: &Hit, b: &Hit) -> Ordering {
-        let scores = b.score.partial_cmp(&a.score);
-        scores.unwrap_or_else(|| a.score.is_nan().cmp(&b.score.is_nan())).then(a.row.cmp(&b.row))
+    #[inline]
+    pub fn new(score: f64, row: u64) -> Hit {
+        // In the order of `total_cmp` zeros are equal then, and NaN is the least.
+        Hit { score: if score.is_nan() { f64::NAN.copysign(-1.0) } else { score + 0.0 }, row }
+    }
+
+    pub fn score(&self) -> f64 {
+        self.score
     }
 }
+
+impl Ord for Hit {
+    #[inline]
+    fn cmp(&self, other: &Hit) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.row.cmp(&other.row))
+    }
+}
+
+impl PartialOrd for Hit {
+    #[inline]
+    fn partial_cmp(&self, other: &Hit) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Hit {
+    #[inline]
+    fn eq(&self, other: &Hit) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Hit {}
 
 /// Numbers summed by eight accumulators before sums are added in pairs.
 const LEAF: usize = 128;
@@ -32,35 +60,49 @@ const DISTANCES: u8 = 1;
 const BOTH: u8 = 2;
 const OWN: u8 = 3;
 
-/// Sums over a query and a key as long as it, at most LEAF numbers; the second is of squares of the key.
-type Leaf = unsafe fn(&[f64], *const f32) -> [f64; 2];
+/// Sums over a query and a key as long as it; the second is of squares of the key.
+type Sums = unsafe fn(&[f64], *const f32) -> [f64; 2];
+
+/// The dot product in float32 of a query and a key as long as it.
+type Dot = unsafe fn(&[f32], *const f32) -> f32;
 
 /// Scores of one query.
 pub struct Exact<'a> {
     metric: Metric,
     query: &'a [f64],
     norm: f64,
-    leaf: Leaf,
+    sums: Sums,
+    narrow: Vec<f32>,
+    dot: Dot,
 }
 
 impl<'a> Exact<'a> {
     pub fn new(metric: Metric, query: &'a [f64], level: Level) -> Exact<'a> {
-        let leaf = match metric {
-            Metric::Dot | Metric::Scaled => leaf_of::<PRODUCTS>(level),
-            Metric::Euclidean => leaf_of::<DISTANCES>(level),
-            Metric::Cosine => leaf_of::<BOTH>(level),
+        let sums = match metric {
+            Metric::Dot | Metric::Scaled => sums_of::<PRODUCTS>(level),
+            Metric::Euclidean => sums_of::<DISTANCES>(level),
+            Metric::Cosine => sums_of::<BOTH>(level),
         };
         // SAFETY: `level` is one that the processor has; no key is read for these sums.
-        let [squares, _] = unsafe { pairwise(query, std::ptr::null(), leaf_of::<OWN>(level)) };
-        Exact { metric, query, norm: squares.sqrt(), leaf }
+        let [squares, _] = unsafe { sums_of::<OWN>(level)(query, std::ptr::null()) };
+        let narrow = query.iter().map(|&q| q as f32).collect();
+        Exact { metric, query, norm: squares.sqrt(), sums, narrow, dot: dot_of(level) }
+    }
+
+    /// About the dot product with a key, sooner than the score: in float32.
+    #[inline]
+    pub fn rough_dot(&self, key: &[f32]) -> f32 {
+        assert_eq!(key.len(), self.narrow.len());
+        // SAFETY: as in `score`.
+        unsafe { (self.dot)(&self.narrow, key.as_ptr()) }
     }
 
     /// The score of a key, as float64 arithmetic has it.
     #[inline]
     pub fn score(&self, key: &[f32]) -> f64 {
         assert_eq!(key.len(), self.query.len());
-        // SAFETY: the key is as long as the query, and the leaf is of a level that the processor has.
-        let [sum, squares] = unsafe { pairwise(self.query, key.as_ptr(), self.leaf) };
+        // SAFETY: the key is as long as the query, and the sums are of a level that the processor has.
+        let [sum, squares] = unsafe { (self.sums)(self.query, key.as_ptr()) };
         match self.metric {
             Metric::Dot => sum,
             Metric::Scaled => sum / (key.len() as f64).sqrt(),
@@ -73,43 +115,42 @@ impl<'a> Exact<'a> {
     }
 }
 
-/// Split in two halves, the first a multiple of eight long, until each is a leaf.
-#[inline]
-unsafe fn pairwise(query: &[f64], key: *const f32, leaf: Leaf) -> [f64; 2] {
-    unsafe {
-        if query.len() <= LEAF {
-            return leaf(query, key);
-        }
-        let half = query.len() / 2 - query.len() / 2 % 8;
-        let (first, second) = query.split_at(half);
-        let (a, b) = (pairwise(first, key, leaf), pairwise(second, key.wrapping_add(half), leaf));
-        [a[0] + b[0], a[1] + b[1]]
-    }
-}
-
-fn leaf_of<const SUM: u8>(level: Level) -> Leaf {
+fn sums_of<const SUM: u8>(level: Level) -> Sums {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => leaf_avx512::<SUM>,
+        Level::Avx512 => sums_avx512::<SUM>,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => leaf_avx2::<SUM>,
-        _ => leaf::<Portable, SUM>,
+        Level::Avx2 => sums_avx2::<SUM>,
+        _ => sums_portable::<SUM>,
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx2")]
-unsafe fn leaf_avx512<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
-    // SAFETY: the caller's.
-    unsafe { leaf::<Avx512, SUM>(query, key) }
+/// Split in two halves, the first a multiple of eight long, until each is a leaf. A function for each instruction set, so that
+/// the leaves are part of it and the processor works on several at once.
+macro_rules! pairwise {
+    ($name:ident, $set:ty $(, #[$attribute:meta])*) => {
+        /// # Safety
+        /// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
+        $(#[$attribute])*
+        unsafe fn $name<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+            unsafe {
+                if query.len() <= LEAF {
+                    return leaf::<$set, SUM>(query, key);
+                }
+                let half = query.len() / 2 - query.len() / 2 % 8;
+                let (first, second) = query.split_at(half);
+                let (a, b) = ($name::<SUM>(first, key), $name::<SUM>(second, key.wrapping_add(half)));
+                [a[0] + b[0], a[1] + b[1]]
+            }
+        }
+    };
 }
 
+pairwise!(sums_portable, Portable);
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn leaf_avx2<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
-    // SAFETY: the caller's.
-    unsafe { leaf::<Avx2, SUM>(query, key) }
-}
+pairwise!(sums_avx2, Avx2, #[target_feature(enable = "avx2")]);
+#[cfg(target_arch = "x86_64")]
+pairwise!(sums_avx512, Avx512, #[target_feature(enable = "avx512f,avx512dq,avx2")]);
 
 /// # Safety
 /// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
@@ -161,6 +202,55 @@ unsafe fn in_pairs<S: Wide>(v: S::D) -> f64 {
     ((n[0] + n[1]) + (n[2] + n[3])) + ((n[4] + n[5]) + (n[6] + n[7]))
 }
 
+fn dot_of(level: Level) -> Dot {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => dot_avx512,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => dot_avx2,
+        _ => dot::<Portable>,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+unsafe fn dot_avx512(query: &[f32], key: *const f32) -> f32 {
+    // SAFETY: the caller's.
+    unsafe { dot::<Avx512>(query, key) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dot_avx2(query: &[f32], key: *const f32) -> f32 {
+    // SAFETY: the caller's.
+    unsafe { dot::<Avx2>(query, key) }
+}
+
+/// # Safety
+/// The processor has the instruction set; the key is as long as the query.
+#[inline(always)]
+unsafe fn dot<S: Simd>(query: &[f32], key: *const f32) -> f32 {
+    unsafe {
+        let (mut sums, q) = ([S::zero(); 4], query.as_ptr());
+        let mut at = 0;
+        while at + 4 * LANES <= query.len() {
+            for sum in &mut sums {
+                *sum = S::fma(S::load(q.add(at)), S::load(key.add(at)), *sum);
+                at += LANES;
+            }
+        }
+        while at + LANES <= query.len() {
+            sums[0] = S::fma(S::load(q.add(at)), S::load(key.add(at)), sums[0]);
+            at += LANES;
+        }
+        let mut sum = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+        for (i, q) in query.iter().enumerate().skip(at) {
+            sum += q * *key.add(i);
+        }
+        sum
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,9 +281,9 @@ mod tests {
 
     #[test]
     fn nan_comes_last_and_ties_go_to_the_lowest_row() {
-        let hit = |score, row| Hit { score, row };
+        let hit = Hit::new;
         let mut hits = [hit(f64::NAN, 0), hit(-1.0, 4), hit(2.0, 3), hit(f64::NEG_INFINITY, 5), hit(2.0, 1)];
-        hits.sort_by(Hit::order);
+        hits.sort();
         assert_eq!(hits.iter().map(|hit| hit.row).collect::<Vec<_>>(), [1, 3, 4, 5, 0]);
     }
 }

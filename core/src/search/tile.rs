@@ -17,16 +17,17 @@ const AHEAD: usize = 4096;
 const FIRST_CACHE: usize = 1 << 15;
 const LINES_AHEAD: usize = 8 * 64;
 
-/// A tile's scores in scan units, and of each query which of them reach what was asked, a bit a key. Only where a bit is set
-/// the score is that of this tile.
+/// A tile's scores in scan units, and of each query which of them reach what it asks, and what the keys ask, a bit a key. Only
+/// where a bit is set the score is that of this tile.
 pub struct Scans<const G: usize> {
     pub scores: [[f32; TILE]; G],
     pub reached: [u64; G],
+    pub reached_keys: [u64; G],
 }
 
 impl<const G: usize> Scans<G> {
     pub fn new() -> Scans<G> {
-        Scans { scores: [[0.0; TILE]; G], reached: [0; G] }
+        Scans { scores: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G] }
     }
 }
 
@@ -39,6 +40,9 @@ pub struct Group<S: Int8, const G: usize> {
     /// Of each place, in the first lanes; those of no place are infinite.
     thresholds: [f32; LANES],
     bounds: [[f32; LANES]; 4],
+    /// What queries' own squares take off their scores as neighbours of keys, and scan units in a key unit.
+    owns: [f32; LANES],
+    per_key_unit: [f32; G],
     pub queries: [Option<Query>; G],
 }
 
@@ -50,6 +54,8 @@ impl<S: Int8, const G: usize> Group<S, G> {
             halves: [0.0; G],
             thresholds: [f32::INFINITY; LANES],
             bounds: [[0.0; LANES]; 4],
+            owns: [f32::INFINITY; LANES],
+            per_key_unit: [0.0; G],
             queries: std::array::from_fn(|_| None),
         }
     }
@@ -63,6 +69,8 @@ impl<S: Int8, const G: usize> Group<S, G> {
         for (bounds, factor) in self.bounds.iter_mut().zip(query.factors) {
             bounds[place] = factor;
         }
+        self.owns[place] = lowered(query.own);
+        self.per_key_unit[place] = query.per_key_unit as f32;
         self.queries[place] = Some(query);
         self.raise(place, threshold);
     }
@@ -71,9 +79,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
         self.thresholds[place] = lowered(threshold);
     }
 
-    /// What the scans of keys with such a share must reach: thresholds less bounds.
+    /// What the scans of keys with such a share must reach: thresholds less bounds. And what is taken off them before they are
+    /// compared with what the keys ask.
     #[inline(always)]
-    unsafe fn least(&self, key: Share) -> [f32; LANES] {
+    unsafe fn least(&self, key: Share) -> [[f32; LANES]; 2] {
         unsafe {
             let error = S::load(self.bounds[0].as_ptr());
             let size = S::load(self.bounds[1].as_ptr());
@@ -81,8 +90,9 @@ impl<S: Int8, const G: usize> Group<S, G> {
             let constant = S::load(self.bounds[3].as_ptr());
             let bound = S::fma(error, S::splat(key.error), S::fma(size, S::splat(key.size), constant));
             let bound = S::fma(square, S::splat(key.square), bound);
-            let mut least = [0.0; LANES];
-            S::store(least.as_mut_ptr(), S::sub(S::load(self.thresholds.as_ptr()), bound));
+            let mut least = [[0.0; LANES]; 2];
+            S::store(least[0].as_mut_ptr(), S::sub(S::load(self.thresholds.as_ptr()), bound));
+            S::store(least[1].as_mut_ptr(), S::sub(S::load(self.owns.as_ptr()), bound));
             least
         }
     }
@@ -91,17 +101,20 @@ impl<S: Int8, const G: usize> Group<S, G> {
 /// What a block's keys have in common for all queries.
 pub struct Block {
     metric: Metric,
+    pub first: usize,
     /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
     weights: Vec<f32>,
     squares: Vec<f32>,
+    /// What the neighbours of each key must reach, in key units; where pairs are looked for.
+    pub least: Vec<f32>,
     /// Of each tile what no key's share exceeds; None if no key of it is allowed.
     tiles: Vec<Option<Share>>,
 }
 
 impl Block {
     pub fn new(metric: Metric) -> Block {
-        let [weights, squares] = [(); 2].map(|()| vec![0.0; BLOCK_KEYS]);
-        Block { metric, weights, squares, tiles: Vec::with_capacity(BLOCK_KEYS / TILE) }
+        let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
+        Block { metric, first: 0, weights, squares, least, tiles: Vec::with_capacity(BLOCK_KEYS / TILE) }
     }
 
     /// What the bound needs to know of a key.
@@ -117,6 +130,7 @@ impl Block {
     #[inline(always)]
     pub fn fill(&mut self, codes: &Codes, allowed: Option<&[bool]>, keys: Range<usize>) {
         let padded = keys.len().next_multiple_of(TILE);
+        self.first = keys.start;
         let from = keys.start..keys.start + padded;
         let (weights, squares) = (&mut self.weights[..padded], &mut self.squares[..padded]);
         let (ratios, norms) = (&codes.ratios[from.clone()], &codes.norms[from]);
@@ -154,21 +168,54 @@ impl Block {
     }
 }
 
+/// Codes that the next block will need, asked for a little at each tile, so that memory brings them meanwhile.
+pub struct Ahead<'a> {
+    codes: &'a [u8],
+    /// Bytes at a tile.
+    each: usize,
+}
+
+impl Ahead<'_> {
+    pub fn new(codes: &[u8], tiles: usize) -> Ahead<'_> {
+        Ahead { codes, each: codes.len().div_ceil(tiles.max(1)).next_multiple_of(64) }
+    }
+
+    #[inline(always)]
+    fn ask(&mut self) {
+        let (now, later) = self.codes.split_at(self.each.min(self.codes.len()));
+        for at in (0..now.len()).step_by(64) {
+            prefetch_far(now.as_ptr().wrapping_add(at));
+        }
+        self.codes = later;
+    }
+}
+
 /// Multiply tiles of a block, beginning with one, with all queries of a group, up to a tile of which a scan reaches what is
 /// asked of it: `out` tells which do. None if no tile is left.
 ///
 /// # Safety
 /// The processor has the instruction set; `panels` are those of the block's codes, `steps` is that of the codes and the group.
 #[inline(always)]
-pub unsafe fn reaching<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+pub unsafe fn reaching<
+    S: Int8,
+    const P: usize,
+    const Q: usize,
+    const G: usize,
+    const EUCLIDEAN: bool,
+    const PAIRS: bool,
+>(
     block: &Block,
     panels: *const u8,
     steps: usize,
     from: usize,
     group: &Group<S, G>,
+    ahead: &mut Ahead,
     out: &mut Scans<G>,
 ) -> Option<usize> {
     for (tile, share) in block.tiles.iter().enumerate().skip(from) {
+        if G > 1 {
+            ahead.ask();
+        }
         let Some(share) = *share else { continue };
         // SAFETY: the caller's.
         unsafe {
@@ -178,7 +225,7 @@ pub unsafe fn reaching<S: Int8, const P: usize, const Q: usize, const G: usize, 
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
                     let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
-                    any |= scans::<S, P, Q, G, EUCLIDEAN>(block, at, &sums, group, first, &least, out);
+                    any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS>(block, at, &sums, group, first, &least, out);
                 }
             }
             if any {
@@ -200,7 +247,7 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
     unsafe {
         let (stride, queries) = (steps * 4 * PANEL, group.packed.as_ptr().add(first));
         // The panels that come next, where the first-level cache holds both; long panels are asked for as they are read.
-        let ahead = if 2 * P * stride <= FIRST_CACHE { P * stride } else { LINES_AHEAD };
+        let ahead = if 4 * P * stride <= 3 * FIRST_CACHE { P * stride } else { LINES_AHEAD };
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
@@ -232,13 +279,13 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
 
 /// Sums as scans. If one reaches the `least` that is asked of its query: true, and all go `out`.
 #[inline(always)]
-unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
     block: &Block,
     at: usize,
     sums: &[[S::Sums; P]; Q],
     group: &Group<S, G>,
     first: usize,
-    least: &[f32; LANES],
+    [least, taken]: &[[f32; LANES]; 2],
     out: &mut Scans<G>,
 ) -> bool {
     unsafe {
@@ -251,6 +298,11 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
                 let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
                 let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
                 above = S::max(S::fma(product, weight, less), above);
+                if PAIRS {
+                    let key =
+                        above_key::<S>(product, block, at + p * PANEL, taken[first + j], group.per_key_unit[first + j]);
+                    above = S::max(key, above);
+                }
             }
         }
         if S::at_least(above, S::zero()) == 0 {
@@ -258,13 +310,19 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
         }
         for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(least[first + j]);
-            let mut reached = 0;
+            let (mut reached, mut reached_keys) = (0, 0);
             for (p, &sums) in sums.iter().enumerate() {
                 let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
                 S::store(out.scores[first + j][at % TILE + p * PANEL..].as_mut_ptr(), scan);
                 reached |= u64::from(S::at_least(scan, least)) << (p * PANEL);
+                if PAIRS {
+                    let (product, unit) = (S::floats(sums), group.per_key_unit[first + j]);
+                    let key = above_key::<S>(product, block, at + p * PANEL, taken[first + j], unit);
+                    reached_keys |= u64::from(S::at_least(key, S::zero())) << (p * PANEL);
+                }
             }
             out.reached[first + j] |= reached << (at % TILE);
+            out.reached_keys[first + j] |= reached_keys << (at % TILE);
         }
         true
     }
@@ -283,8 +341,17 @@ unsafe fn scan<S: Int8, const EUCLIDEAN: bool>(sums: S::Sums, block: &Block, at:
     }
 }
 
-/// Groups of a block's keys, those in the same place of their tiles: of each query, the largest scan in each group. A bound
-/// of the block's keys comes with them.
+/// How far one panel's scans, without what keys' squares take off, are above what the keys ask.
+#[inline(always)]
+unsafe fn above_key<S: Int8>(product: S::F, block: &Block, at: usize, taken: f32, per_key_unit: f32) -> S::F {
+    unsafe {
+        let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), S::splat(-taken));
+        S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-per_key_unit), product)
+    }
+}
+
+/// Groups of a block's keys, those in the same place of every so many-th tile, as many as `largest` has: of each query, the
+/// largest scan in each group. Returns a bound of the block's keys.
 ///
 /// # Safety
 /// As for `reaching`.
@@ -294,9 +361,10 @@ pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G
     panels: *const u8,
     steps: usize,
     group: &Group<S, G>,
-) -> ([[f32; TILE]; G], Share) {
-    let mut largest = [[f32::NEG_INFINITY; TILE]; G];
+    largest: &mut [[[f32; TILE]; G]],
+) -> Share {
     let mut most = Share { error: 0.0, size: 0.0, square: 0.0 };
+    let every = largest.len();
     for (tile, share) in block.tiles.iter().enumerate().filter_map(|(tile, share)| Some((tile, (*share)?))) {
         most = most.max(share);
         for first in (0..G).step_by(Q) {
@@ -308,7 +376,7 @@ pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G
                     for (j, sums) in sums.iter().enumerate() {
                         for (p, &sums) in sums.iter().enumerate() {
                             let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
-                            let out = largest[first + j][(panel + p) * PANEL..].as_mut_ptr();
+                            let out = largest[tile % every][first + j][(panel + p) * PANEL..].as_mut_ptr();
                             S::store(out, S::max(scan, S::load(out))); // the second where the first is NaN
                         }
                     }
@@ -316,5 +384,5 @@ pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G
             }
         }
     }
-    (largest, most)
+    most
 }
