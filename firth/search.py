@@ -14,6 +14,7 @@ import numpy as np
 
 from firth import _core
 from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int
+from firth.arrays import as_array, as_vectors
 from firth.steps import drain
 
 Metric = Literal["dot", "cosine", "scaled", "euclidean"]
@@ -172,7 +173,7 @@ class Index:
 
     def _block(self, queries: Any) -> tuple[np.ndarray, bool]:
         """Queries as (q, d), and whether they were one (d,)."""
-        given = np.asarray(queries)
+        given = as_array("queries", queries)
         block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
         if block.shape[1] != self._keys.shape[1]:
             raise ShapeError(f"queries and keys must agree on d; got {given.shape} and {self._keys.shape}")
@@ -315,22 +316,6 @@ def duplicates(vectors: Any, score: float, *, metric: Metric = "cosine") -> Pair
     """
     check_choice("metric", metric, METRICS)
     return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(score, metric=metric))
-
-
-def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarray:
-    """Return `array` as finite vectors (n, d) of float32, or float64 if they come so and that is wanted."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"{name} must be numbers; got an array of {array.dtype}")
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ShapeError(f"{name} must have the shape (n, d), d at least 1; got {array.shape}")
-    wide = keep_float64 and array.dtype.itemsize > 4
-    with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(array, dtype=np.float64 if wide else np.float32)
-    if not (np.isfinite(numbers).all() if wide else _core.all_finite(numbers, available_threads())):
-        row, column = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        raise ArgumentError(f"{name} must be finite; row {row}, dimension {column} is {array[row, column]}")
-    return numbers
 
 
 def _score(score: float) -> float:

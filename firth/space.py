@@ -13,9 +13,10 @@ import numpy as np
 
 import firth
 from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError, check_choice, check_int
+from firth.arrays import as_array, as_vectors
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
-from firth.search import METRICS, Index, Metric, TopK, as_vectors
+from firth.search import METRICS, Index, Metric, TopK
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -378,7 +379,7 @@ class Space(Mapping[str, np.ndarray]):
         check_choice("metric", metric, METRICS)
         if isinstance(queries, str) or (isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str)):
             queries = self[queries]
-        given = np.asarray(queries)
+        given = as_array("queries", queries)
         if given.shape[-1:] != self._vectors.shape[1:]:
             raise ShapeError(f"queries and the space must agree on d; got {given.shape} and {self._vectors.shape}")
         k = check_int("k", k, 1, len(self), meaning="the number of labels")
