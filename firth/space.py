@@ -16,7 +16,8 @@ from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError,
 from firth.arrays import as_array, as_vectors
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
-from firth.search import METRICS, Index, Metric, TopK
+from firth.results import METRICS, Metric, TopK
+from firth.search import Index
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport

@@ -294,8 +294,38 @@ def test_errors_say_what_to_do(arguments, error, message):
 
 
 def test_scores_must_be_numbers():
-    for score in (float("nan"), "much", None):
+    for score in (float("nan"), "much"):
         with pytest.raises(ArgumentError, match="score must be a number"):
             within([1.0], [[1.0]], score)
         with pytest.raises(ArgumentError, match="score must be a number"):
             duplicates([[1.0]], score)
+
+
+def test_a_radius_is_minus_a_score():
+    keys = np.random.default_rng(6).standard_normal((200, 5)).astype(np.float32)
+    radius = float(-neighbors(keys, 3, metric="euclidean").scores[0, 2])  # a distance that occurs: it counts
+    scores = plain_scores(keys, keys, "euclidean")
+    found = within(keys, keys, radius=radius, metric="euclidean")
+    assert len(found.rows) == np.count_nonzero(scores >= -radius)
+    pairs = duplicates(keys, radius=radius, metric="euclidean")
+    assert len(pairs.rows) == np.count_nonzero(np.triu(scores >= -radius, 1))
+    np.testing.assert_array_equal(within(keys, keys, -radius, metric="euclidean").rows, found.rows)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(), "give either score or radius; got neither"),
+        (dict(score=1, radius=1), "give either score or radius; got both"),
+        (dict(radius=1, metric="cosine"), "radius needs metric='euclidean'; the metric is 'cosine': give a score"),
+        (dict(radius=-1, metric="euclidean"), "radius must be at least 0; got -1"),
+        (dict(radius=float("nan"), metric="euclidean"), "radius must be at least 0; got nan"),
+        (dict(radius="far", metric="euclidean"), "radius must be a number at least 0; got 'far'"),
+        (dict(score=1, metric="angle"), "metric must be one of dot, cosine"),
+    ],
+)
+def test_one_of_score_and_radius(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        within([1.0], [[1.0]], **given)
+    with pytest.raises(ArgumentError, match=message):
+        duplicates([[1.0]], **given)
