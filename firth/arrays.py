@@ -60,6 +60,14 @@ def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarr
     return numbers
 
 
+def as_mask(name: str, array: Any, n: int) -> np.ndarray:
+    """Return `array` as n booleans."""
+    mask = np.asarray(array)
+    if mask.dtype != np.bool_ or mask.shape != (n,):
+        raise ShapeError(f"{name} must be {n} booleans, one for each row; got {mask.dtype} {mask.shape}")
+    return np.ascontiguousarray(mask)
+
+
 def _fixed_size_lists(name: str, array: Any) -> np.ndarray:
     """Arrow's fixed-size lists as (n, d)."""
     if hasattr(array, "chunks"):

@@ -43,6 +43,12 @@ INTERRUPTED = 130  # the exit code after Ctrl-C: 128 + SIGINT
 
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILTER", help="Only these rows may answer: 'count > 100 and label != \"the\"'.", show_default="all"
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 
@@ -178,6 +184,7 @@ def ask(
     include_question: Annotated[
         bool, typer.Option("--include-question", help="Words of the question may answer.")
     ] = False,
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Ask a space: semantic arithmetic and nearest labels, exact.
@@ -188,9 +195,10 @@ def ask(
     Example: firth ask words.space 'king - man + woman'
     """
     space = firth.Space.open(path)
+    mask = None if where is None else space.mask(where)
 
     def answer(question: str) -> None:
-        hits = space.ask(question, k, metric=metric, include_question=include_question)
+        hits = space.ask(question, k, metric=metric, include_question=include_question, where=mask)
         found = list(zip(hits.labels.tolist(), hits.scores.tolist(), hits.rows.tolist(), strict=True))
         if as_json:
             keyed = [{"label": label, "score": score, "row": row} for label, score, row in found]

@@ -14,7 +14,7 @@ import numpy as np
 
 from firth import _core
 from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int, check_number
-from firth.arrays import as_array, as_vectors
+from firth.arrays import as_array, as_mask, as_vectors
 from firth.results import METRICS, Graph, Matches, Metric, Pairs, TopK
 from firth.steps import drain
 
@@ -161,10 +161,8 @@ class Index:
         """The mask, and how many keys it allows."""
         if where is None:
             return None, len(self)
-        mask = np.asarray(where)
-        if mask.dtype != np.bool_ or mask.shape != (len(self),):
-            raise ShapeError(f"where must be {len(self)} booleans, one for each key; got {mask.dtype} {mask.shape}")
-        return np.ascontiguousarray(mask), int(np.count_nonzero(mask))
+        mask = as_mask("where", where, len(self))
+        return mask, int(np.count_nonzero(mask))
 
     def _prepare(self, queries: int) -> None:
         self._asked += queries

@@ -224,6 +224,12 @@ def test_ask_can_answer_with_the_words_of_the_question(family):
     assert "1 king" in run("ask", family, "king", "-k", 1, "--include-question")[0]
 
 
+def test_ask_keeps_to_a_filter(family):
+    out, _ = run("ask", family, "king", "--where", "count > 30")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["man", "woman"]
+    assert "there is no column 'size'" in run("ask", family, "king", "--where", "size > 30", code=1)[1]
+
+
 def test_ask_reads_questions_from_a_pipe(family):
     out, _ = run("ask", family, "-k", 1, "--json", stdin="king\n\n'new york' + man\n")
     assert [json.loads(line)["expression"] for line in out.splitlines()] == ["king", "'new york' + man"]
