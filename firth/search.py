@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from firth.steps import drain
 
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
+FEWEST = 64  # rows in a step
+MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
 FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
 
 
@@ -82,6 +85,9 @@ class Index:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy and a pickle hold the keys alone
+        return partial(Index, threads=self._threads), (self._keys,)
+
     def top_k(self, queries: Any, k: int, *, metric: Metric = "dot", where: Any = None) -> TopK:
         """Find, for each query, the k keys with the largest score: see `firth.top_k`."""
         block, alone = self._block(queries)
@@ -125,14 +131,27 @@ class Index:
         return TopK(scores, rows)
 
     def duplicates_steps(
-        self, score: float | None = None, *, radius: float | None = None, metric: Metric = "cosine"
+        self,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "cosine",
+        most: int = MOST_PAIRS,
     ) -> Generator[int, None, Pairs]:
         """Find all pairs of keys with this score or a larger one, step by step: yields the number of keys done."""
         least, n = _least(score, radius, metric), len(self)
+        check_int("most", most, 0)
         self._prepare(n)
+        count = 0
         scores, firsts, seconds = [np.empty(0)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for part in _parts(n, self._keys.size):
+        for part in _parts(n, self._keys.size, first=FEWEST):  # too many pairs are noticed before they fill the memory
             ends, found, rows = self._core.within(self._keys[part], least, metric, self._threads, None, part.start)
+            count += len(found)
+            if count > most:
+                raise ArgumentError(
+                    f"more than {most:,} pairs, among the first {part.stop:,} of {n:,} rows: raise the score (lower the"
+                    " radius), or the limit (most)"
+                )
             scores.append(found)
             firsts.append(np.repeat(np.arange(part.start, part.stop), np.diff(ends, prepend=0)))
             seconds.append(rows)
@@ -281,7 +300,12 @@ def neighbors_steps(vectors: Any, k: int, *, metric: Metric = "cosine") -> Gener
 
 
 def duplicates(
-    vectors: Any, score: float | None = None, *, radius: float | None = None, metric: Metric = "cosine"
+    vectors: Any,
+    score: float | None = None,
+    *,
+    radius: float | None = None,
+    metric: Metric = "cosine",
+    most: int = MOST_PAIRS,
 ) -> Pairs:
     """Find all pairs of rows with this score or a larger one, or all within a radius of each other.
 
@@ -296,11 +320,13 @@ def duplicates(
         Instead of a score, with the metric "euclidean" only: the largest distance.
     metric
         As in `top_k`.
+    most
+        How many pairs there may be: a score that is too low finds nearly all n^2 / 2, more than memory holds.
 
     Raises
     ------
     ArgumentError
-        As in `within`.
+        As in `within`; if there are more pairs than `most`.
 
     Examples
     --------
@@ -312,7 +338,7 @@ def duplicates(
     [array([0, 2]), array([1, 3])]
     """
     least = _least(score, radius, metric)
-    return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(least, metric=metric))
+    return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(least, metric=metric, most=most))
 
 
 def _least(score: float | None, radius: float | None, metric: Metric) -> float:
@@ -327,12 +353,12 @@ def _least(score: float | None, radius: float | None, metric: Metric) -> float:
     return -check_number("radius", radius, 0.0, inf)
 
 
-def _parts(rows: int, multiplications: int) -> Iterator[slice]:
+def _parts(rows: int, multiplications: int, first: int | None = None) -> Iterator[slice]:
     """Cut rows into parts that take about STEP_S each; `multiplications` are those of one row."""
-    start, size = 0, max(64, FIRST_STEP // multiplications)
+    start, size = 0, first or max(FEWEST, FIRST_STEP // multiplications)
     while start < rows:
         began, stop = time.perf_counter(), min(start + size, rows)
         yield slice(start, stop)
         start = stop
         speed = STEP_S / max(time.perf_counter() - began, 1e-6)
-        size = max(64, int(size * min(4.0, max(0.25, speed))))
+        size = max(FEWEST, int(size * min(4.0, max(0.25, speed))))

@@ -17,7 +17,7 @@ from firth.arrays import as_array, as_mask, as_vectors
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
 from firth.results import METRICS, Graph, Metric, Pairs, TopK
-from firth.search import Index, duplicates, neighbors
+from firth.search import MOST_PAIRS, Index, duplicates, neighbors
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -470,7 +470,12 @@ class Space(Mapping[str, np.ndarray]):
         return neighbors(self._vectors, k, metric=metric)
 
     def duplicates(
-        self, score: float | None = None, *, radius: float | None = None, metric: Metric = "cosine"
+        self,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "cosine",
+        most: int = MOST_PAIRS,
     ) -> Pairs:
         """Find all pairs of rows with this score or a larger one, or within this radius: see `firth.duplicates`.
 
@@ -480,7 +485,7 @@ class Space(Mapping[str, np.ndarray]):
         >>> [space.labels[group].tolist() for group in space.duplicates(score=0.99).groups()]
         [['tea', 'Tea']]
         """
-        return duplicates(self._vectors, score, radius=radius, metric=metric)
+        return duplicates(self._vectors, score, radius=radius, metric=metric, most=most)
 
     def _queries(self, queries: Any) -> np.ndarray:
         """The vectors of labels, or those that are given, (d,) or (q, d)."""
