@@ -56,6 +56,8 @@ def check_int(name: str, value: int, low: int, high: int | None = None, *, meani
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ArgumentError(f"{name} must be a whole number {allowed}; got {value!r}")
     number = value.__index__()
+    if high is not None and high < low:
+        raise ArgumentError(f"{name} must be at least {low}, and {meaning or 'its limit'} is {max(high, 0)}")
     if number < low or (high is not None and number > high):
         raise ArgumentError(f"{name} must be {allowed}; got {number}")
     return number

@@ -35,7 +35,10 @@ def as_array(name: str, array: Any) -> np.ndarray:
         array = _fixed_size_lists(name, array)
     elif hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
         array = np.from_dlpack(array)
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except (TypeError, ValueError) as error:  # rows of different lengths, a library that refuses
+        raise ArgumentError(f"{name} must be an array of numbers: {str(error).splitlines()[0]}") from None
     if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # types that ml_dtypes taught numpy
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":

@@ -115,7 +115,9 @@ class Index:
         mask, _ = self._where(where)
         self._prepare(len(block))
         ends, scores, rows = self._core.within(block, least, metric, self._threads, mask)
-        return Matches(scores, rows, np.concatenate([[0], ends]))
+        starts = np.zeros(len(block) + 1, np.int64)
+        starts[1 : len(ends) + 1] = ends  # where there are no keys, no ends come
+        return Matches(scores, rows, starts)
 
     def neighbors_steps(self, k: int, *, metric: Metric = "cosine") -> Generator[int, None, TopK]:
         """Find, for each key, the k other keys with the largest score, step by step: yields the number of keys done."""

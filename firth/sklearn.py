@@ -52,7 +52,7 @@ class _Exact:
             self.n_neighbors if n_neighbors is None else n_neighbors,
             1,
             self.n_samples_fit_ - (X is None),
-            meaning=f"n_samples_fit = {self.n_samples_fit_}",
+            meaning="the number of other samples" if X is None else "the number of samples",
         )
         if X is None:
             found = drain(self._index.neighbors_steps(k, metric=self.metric))

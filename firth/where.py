@@ -63,12 +63,20 @@ def rows_where(where: Any, columns: Mapping[str, Any], n: int) -> np.ndarray:
         reader = _Reader(where, columns)
         expression, used = reader.read(), reader.used
     elif isinstance(where, pc.Expression):
-        expression, used = where, list(columns)
+        expression, used = where, set(columns)
     else:
         raise ArgumentError(f"where must be booleans, a string or a pyarrow expression; got {type(where).__name__}")
+    arrays = {ROW: pa.array(np.arange(n))}
+    for name in used:
+        try:
+            arrays[name] = pa.array(columns[name], from_pandas=True)
+        except pa.ArrowException:
+            if isinstance(where, str):
+                raise ArgumentError(
+                    f"where cannot be evaluated: column {name!r} holds values of several types"
+                ) from None
     try:
-        table = pa.table({ROW: np.arange(n), **{name: pa.array(columns[name], from_pandas=True) for name in used}})
-        rows = table.filter(expression).column(ROW).to_numpy()
+        rows = pa.table(arrays).filter(expression).column(ROW).to_numpy()
     except (pa.ArrowException, KeyError) as error:
         reason = str(error.args[0]).split("\n")[0]
         raise ArgumentError(f"where cannot be evaluated: {where} ({reason}); columns: {', '.join(columns)}") from None

@@ -94,6 +94,16 @@ def test_records_and_strings_are_refused():
             as_array("keys", given)
 
 
+def test_what_is_no_array_is_refused():
+    class Refuses:
+        def __array__(self, *_, **__):
+            raise TypeError("not today")
+
+    for given, message in (([[1.0], [1.0, 2.0]], "inhomogeneous"), (Refuses(), "not today")):
+        with pytest.raises(ArgumentError, match=f"keys must be an array of numbers: .*{message}"):
+            as_array("keys", given)
+
+
 def test_torch_tensors():
     torch = pytest.importorskip("torch")
     for tensor in (

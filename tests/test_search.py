@@ -293,6 +293,27 @@ def test_errors_say_what_to_do(arguments, error, message):
         firth.top_k(**arguments)
 
 
+def test_nothing_to_choose_from_is_told():
+    none = np.empty((0, 3))
+    assert within(np.eye(3), none, 1).starts.tolist() == [0, 0, 0, 0]
+    assert duplicates(none, 1).rows.shape == (0, 2)
+    for search, message in (
+        (lambda: top_k(np.eye(3), none, 1), "k must be at least 1, and the number of keys is 0"),
+        (lambda: top_k(np.eye(3), np.eye(3), 1, where=[False] * 3), "the number of keys allowed is 0"),
+        (lambda: neighbors(none, 1), "k must be at least 1, and the number of other rows is 0"),
+        (lambda: neighbors(np.eye(1), 1), "k must be at least 1, and the number of other rows is 0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            search()
+
+
+def test_too_many_duplicates_are_told():
+    keys = np.ones((300, 2))
+    with pytest.raises(ArgumentError, match="more than 99 pairs, among the first 64 of 300 rows: raise the score"):
+        duplicates(keys, 0.9, most=99)
+    assert len(duplicates(keys, 0.9, most=300 * 299 // 2).rows) == 300 * 299 // 2
+
+
 def test_scores_must_be_numbers():
     for score in (float("nan"), "much"):
         with pytest.raises(ArgumentError, match="score must be a number"):

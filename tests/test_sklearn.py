@@ -121,7 +121,10 @@ def test_a_pipeline_clusters_by_the_graph(samples):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda model: model.kneighbors(n_neighbors=3), r"n_neighbors must be in 1..2 \(n_samples_fit = 3\); got 3"),
+        (
+            lambda model: model.kneighbors(n_neighbors=3),
+            r"n_neighbors must be in 1..2 \(the number of other samples\); got 3",
+        ),
         (lambda model: model.kneighbors([[1.0]], n_neighbors=0), r"n_neighbors must be in 1..3"),
         (lambda model: model.radius_neighbors(radius=-1), "radius must be at least 0; got -1"),
         (lambda model: model.set_params(metric="l1").fit([[1.0]]), "metric must be one of euclidean, cosine; got 'l1'"),

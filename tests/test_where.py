@@ -93,6 +93,13 @@ def test_filters_mean_what_python_means(where):
     assert allowed(where) == plain
 
 
+def test_columns_that_arrow_cannot_hold_are_left_out():
+    mixed = np.array([1, "a", None, 2.5, "b"], dtype=object)
+    assert rows_where(pc.field("count") > 5, COLUMNS | {"mixed": mixed}, 5).sum() == 2
+    with pytest.raises(ArgumentError, match="column 'mixed' holds values of several types"):
+        rows_where("mixed == 1", COLUMNS | {"mixed": mixed}, 5)
+
+
 def test_arrow_expressions_are_taken_as_they_are():
     assert allowed((pc.field("count") > 5) & pc.field("liked")) == [0]
     with pytest.raises(ArgumentError, match="columns: label, count, kind, share, liked"):
