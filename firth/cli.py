@@ -756,8 +756,10 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         if step.elapsed_s > 0 and step.done_bytes:
             rate += f"  {_short(step.done_bytes / step.elapsed_s)}B/s"
         return "reading", step.done_bytes, step.total_bytes or 0, rate
-    size = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB" if step.stage.startswith("downloading") else ""
-    return step.stage, step.done, step.total, size
+    detail = f"{step.done:,} of {step.total:,}" if step.total > 1 else ""
+    if step.stage.startswith("downloading"):
+        detail = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
+    return step.stage, step.done, step.total, detail
 
 
 def _short(number: float) -> str:

@@ -40,8 +40,8 @@ class Stream(NamedTuple):
 def read_batches(path: str | Path) -> Stream:
     """Read the vectors of a file of any format that `firth.formats.read` knows, batch by batch.
 
-    Arrow files and .npy are mapped into memory, and Parquet is read a row group at a time, so that they may be larger than
-    memory; other formats are read whole. Labels need not be distinct. Arrow, Parquet and .npy may be without them.
+    Arrow files and .npy are mapped into memory, and Parquet is read page by page, so that they may be larger than memory; other
+    formats are read whole. Labels need not be distinct. Arrow, Parquet and .npy may be without them.
 
     Raises
     ------
@@ -101,7 +101,8 @@ def _parquet_batches(path: str | Path) -> Stream:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(str(path), page_checksum_verification=True, memory_map=True)
+        # By pages: a row group, which may be the whole file, is not read ahead.
+        file = pq.ParquetFile(str(path), page_checksum_verification=True, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"{path}: not a readable Parquet file ({one_line(error)})") from None
     return _table_batches(path, file.schema_arrow, file.metadata.num_rows, file.iter_batches(ROWS))

@@ -61,12 +61,23 @@ def test_labels_may_come_twice(tmp_path):
     assert gathered(tmp_path / "a.parquet")[0] == ["a", "a"]
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["a.npy", "a.parquet", "a.space"])
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, name):
     monkeypatch.setattr(firth.formats.streams, "ROWS", 1000)
-    np.save(tmp_path / "a.npy", np.zeros((100_000, 32), np.float32))  # 12.8 MB
+    vectors = np.random.default_rng(0).standard_normal((100_000, 32)).astype(np.float32)  # 12.8 MB, one row group
+    np.save(tmp_path / "a.npy", vectors)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 32)
+    pq.write_table(pa.table({"vector": lists}), tmp_path / "a.parquet")
+    with (
+        pa.OSFile(str(tmp_path / "a.space"), "wb") as sink,
+        pa.ipc.new_file(sink, pa.schema({"vector": lists.type})) as out,
+    ):
+        out.write_table(pa.table({"vector": lists}))
+    before = pa.total_allocated_bytes()
     tracemalloc.start()
-    for batch in read_batches(tmp_path / "a.npy").batches:
+    for batch in read_batches(tmp_path / name).batches:
         assert len(batch.vectors) == 1000
+        assert pa.total_allocated_bytes() - before < 5_000_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
