@@ -395,10 +395,10 @@ def duplicates(
     groups = pairs.groups()
     if out is not None:
         write_pairs(space, pairs, groups, out)
-    elif as_json:
+    if as_json:
         for rows in groups:
             print(json.dumps({"labels": space.labels[rows].tolist(), "rows": rows.tolist()}, ensure_ascii=False))
-    else:
+    elif out is None:
         for rows in groups:
             more = f"  ... and {len(rows) - GROUP_SHOWN:,} more" if len(rows) > GROUP_SHOWN else ""
             print("  ".join(space.labels[rows[:GROUP_SHOWN]].tolist()) + more)

@@ -77,7 +77,7 @@ def rows_where(where: Any, columns: Mapping[str, Any], n: int) -> np.ndarray:
                 ) from None
     try:
         rows = pa.table(arrays).filter(expression).column(ROW).to_numpy()
-    except (pa.ArrowException, KeyError) as error:
+    except pa.ArrowException as error:
         reason = str(error.args[0]).split("\n")[0]
         raise ArgumentError(f"where cannot be evaluated: {where} ({reason}); columns: {', '.join(columns)}") from None
     allowed = np.zeros(n, dtype=bool)

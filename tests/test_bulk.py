@@ -10,6 +10,7 @@ import scipy.sparse
 import firth
 import firth.bulk
 import firth.formats.streams
+from firth import cli
 from firth._check import ArgumentError, ExpressionError, FileFormatError, LabelError, ShapeError
 from firth.bulk import duplicates_steps, graph_steps, search_steps, write_pairs
 from firth.formats.streams import Batch, Stream
@@ -35,6 +36,11 @@ def queries(tmp_path):
     queries = np.random.default_rng(1).standard_normal((41, D)).astype(np.float32)
     np.save(tmp_path / "q.npy", queries)
     return queries
+
+
+def test_the_command_knows_the_same_suffixes():
+    assert cli.TABLES == firth.formats.streams.TABLES
+    assert cli.GRAPHS == firth.bulk.GRAPHS
 
 
 def long_form(asked, hits):

@@ -171,15 +171,20 @@ def test_only_keys_that_are_allowed_answer(ways, case, seed, share):
     check(ways, queries, keys, min(k, int(where.sum())), metric, where)
 
 
-@given(hard_cases())
-def test_within_finds_all_that_score_enough(ways, case):
+@given(hard_cases(), st.integers(0, 2**32 - 1), st.sampled_from([None, 0.02, 0.5]))
+def test_within_finds_all_that_score_enough(ways, case, seed, share):
     queries, keys, k, metric = case
     scores = plain_scores(queries, keys, metric)
     least = np.sort(scores[0])[-k]  # a score that occurs: a tie with the limit is a match
-    for found in ways(lambda threads: Index(keys, threads=threads).within(queries, least, metric=metric)):
+    limit = dict(radius=-least) if metric == "euclidean" else dict(score=least)
+    where = None if share is None else np.random.default_rng(seed).random(len(keys)) < share
+    for found in ways(
+        lambda threads: Index(keys, threads=threads).within(queries, **limit, metric=metric, where=where)
+    ):
         for query, row_scores in enumerate(scores):
             order = np.argsort(-row_scores, kind="stable")
             order = order[row_scores[order] >= least]
+            order = order if where is None else order[where[order]]
             part = slice(found.starts[query], found.starts[query + 1])
             np.testing.assert_array_equal(found.rows[part], order)
             np.testing.assert_array_equal(found.scores[part], row_scores[order])
@@ -203,8 +208,8 @@ def test_neighbors_are_the_others(case):
 def test_duplicates_are_the_pairs_that_score_enough(case):
     _, keys, _, metric = case
     scores = plain_scores(keys, keys, metric)
-    least = 0.999 if metric != "euclidean" else -0.01
-    found = duplicates(keys, least, metric=metric)
+    least, limit = (-0.01, dict(radius=0.01)) if metric == "euclidean" else (0.999, dict(score=0.999))
+    found = duplicates(keys, **limit, metric=metric)
     first, second = np.nonzero(np.triu(scores >= least, 1))
     order = np.lexsort((second, -scores[first, second], first))
     np.testing.assert_array_equal(found.rows, np.stack([first, second], axis=1)[order])
