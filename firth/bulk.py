@@ -27,6 +27,14 @@ class Written(NamedTuple):
     answers: int
 
 
+def open_space(path: str | Path) -> Space:
+    """Open a space as `Space.open` does, or the vectors of a file without labels: row numbers stand for them."""
+    if str(path).endswith(".space") or (stream := read_batches(path)).labelled:
+        return Space.open(path)
+    vectors = np.concatenate([batch.vectors for batch in stream.batches])
+    return Space(map(str, range(len(vectors))), vectors)
+
+
 def search_steps(
     space: Space,
     queries: str | Path | Iterable[str],

@@ -46,6 +46,9 @@ GROUP_SHOWN = 20  # labels of a group that duplicates prints
 INTERRUPTED = 130  # the exit code after Ctrl-C: 128 + SIGINT
 
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
+VectorsPath = Annotated[
+    Path, typer.Argument(metavar="SPACE", help="A .space file, or any that convert knows; labels may be missing.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[
     str | None,
@@ -282,7 +285,7 @@ def predict(
 
 @app.command()
 def search(
-    path: SpacePath,
+    path: VectorsPath,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A .parquet, .arrow or .csv file.")],
     queries: Annotated[
         Path | None,
@@ -312,10 +315,10 @@ def search(
         raise ArgumentError("give the queries by either --queries or --labels")
     if k is not None and (score, radius) != (None, None):
         raise ArgumentError("-k does not go with --score and --radius, which find all; leave it out")
-    from firth.bulk import search_steps
+    from firth.bulk import open_space, search_steps
 
     began = time.perf_counter()
-    space = firth.Space.open(path)
+    space = open_space(path)
     steps = search_steps(
         space,
         asked,
@@ -336,7 +339,7 @@ def search(
 
 @app.command()
 def neighbors(
-    path: SpacePath,
+    path: VectorsPath,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A .parquet, .arrow, .csv or .npz file.")],
     k: Annotated[int, typer.Option("-k", help="How many neighbours.")] = 15,
     metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
@@ -349,10 +352,10 @@ def neighbors(
     Example: firth neighbors words.space -o graph.parquet
     """
     _check_writable(out, GRAPHS, f"a graph is written as {', '.join(GRAPHS)}")
-    from firth.bulk import graph_steps
+    from firth.bulk import graph_steps, open_space
 
     began = time.perf_counter()
-    space = firth.Space.open(path)
+    space = open_space(path)
     written = _run(graph_steps(space, out, k, metric=metric), quiet)
     if not quiet:
         _say(f"{out}: {k} neighbours of {written.queries:,} labels by {metric} in {time.perf_counter() - began:.1f} s")
@@ -360,7 +363,7 @@ def neighbors(
 
 @app.command()
 def duplicates(
-    path: SpacePath,
+    path: VectorsPath,
     score: Annotated[
         float | None, typer.Option(help="Pairs with this score or more.", show_default="0.95 for cosine")
     ] = None,
@@ -385,12 +388,12 @@ def duplicates(
     """
     if out is not None:
         _check_writable(out, TABLES, f"a table is written as {', '.join(TABLES)}")
-    from firth.bulk import duplicates_steps, write_pairs
+    from firth.bulk import duplicates_steps, open_space, write_pairs
 
     metric = _compared(metric, radius)
     if score is None and radius is None and metric == "cosine":
         score = 0.95
-    space = firth.Space.open(path)
+    space = open_space(path)
     pairs = _run(duplicates_steps(space, score, radius=radius, metric=metric, most=most), quiet)
     groups = pairs.groups()
     if out is not None:

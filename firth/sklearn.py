@@ -1,6 +1,6 @@
 """scikit-learn's NearestNeighbors and KNeighborsTransformer by exact search: their methods, their distances.
 
-Subclasses of scikit-learn's, so that whatever takes those takes these: pipelines, DBSCAN, Isomap, t-SNE. Metrics are
+Subclasses of scikit-learn's, so that whatever takes those takes these, without the options of their trees. Metrics are
 "euclidean", and "cosine" as 1 - cosine. Numbers are kept as float32, rows of equal distance come in the order of the data, and
 sparse matrices are not taken.
 """

@@ -100,8 +100,11 @@ class _Reader:
                 tree = ast.parse(self.text, mode="eval")
             return self.expression(tree.body)
         except SyntaxError as error:
-            start = max(0, (error.offset or 1) - 1)
-            raise ExpressionError(f"where cannot be read: {error.msg}\n{mark(self.text, start, start + 1)}") from None
+            start = error.offset - 1 if error.offset else len(self.text)
+            raise ExpressionError(
+                f"where cannot be read: {error.msg}; it is written like count > 100 and label == 'tea'\n"
+                + mark(self.text, start, start + 1)
+            ) from None
         except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:  # Python's and Arrow's
             if isinstance(error, ExpressionError):
                 raise

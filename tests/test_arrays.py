@@ -40,6 +40,20 @@ class LikeCuPy:
         return NUMBERS
 
 
+class LikeTorch:
+    """A bfloat16 tensor of torch, on a GPU and with a gradient: numpy gets it after these steps alone."""
+
+    dtype = "torch.bfloat16"
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def float(self):
+        return NUMBERS
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -54,6 +68,7 @@ class LikeCuPy:
         NUMBERS.astype(ml_dtypes.float8_e5m2),
         OnlyDLPack(NUMBERS),
         LikeCuPy(),
+        LikeTorch(),
         pa.FixedSizeListArray.from_arrays(pa.array(NUMBERS.ravel()), 3),
         pa.chunked_array([pa.FixedSizeListArray.from_arrays(pa.array(row), 3) for row in NUMBERS]),
         pl.Series([*NUMBERS], dtype=pl.Array(pl.Float32, 3)),

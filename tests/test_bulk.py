@@ -12,7 +12,7 @@ import firth.bulk
 import firth.formats.streams
 from firth import cli
 from firth._check import ArgumentError, ExpressionError, FileFormatError, LabelError, ShapeError
-from firth.bulk import duplicates_steps, graph_steps, search_steps, write_pairs
+from firth.bulk import duplicates_steps, graph_steps, open_space, search_steps, write_pairs
 from firth.formats.streams import Batch, Stream
 from firth.steps import drain
 
@@ -41,6 +41,15 @@ def queries(tmp_path):
 def test_the_command_knows_the_same_suffixes():
     assert cli.TABLES == firth.formats.streams.TABLES
     assert cli.GRAPHS == firth.bulk.GRAPHS
+
+
+def test_rows_without_labels_are_called_by_their_numbers(space, queries, tmp_path):
+    found = open_space(tmp_path / "q.npy")
+    assert found.labels.tolist() == [str(row) for row in range(41)]
+    np.testing.assert_array_equal(found.vectors, queries)
+    for name in ("s.space", "s.arrow"):
+        space.save(tmp_path / name)
+        assert open_space(tmp_path / name).labels.tolist() == space.labels.tolist()
 
 
 def long_form(asked, hits):

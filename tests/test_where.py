@@ -111,8 +111,8 @@ def test_arrow_expressions_are_taken_as_they_are():
     [
         ("size > 5", "there is no column 'size'; the columns are label, count, kind, share, liked\n  size > 5\n  ^^^^"),
         ("label == 'é' and size > 5", "\n  label == 'é' and size > 5\n                   ^^^^"),
-        ("count = 5", "where cannot be read: "),
-        ("count >", "where cannot be read: invalid syntax"),
+        ("count = 5", "it is written like count > 100 and label == 'tea'\n  count = 5\n        ^"),
+        ("count >", "\n  count >\n         ^"),
         ("", "where cannot be read: "),
         ("count > 5; 1", "where cannot be read: "),
         ("count is 5", "None is expected after `is`"),
