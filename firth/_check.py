@@ -56,6 +56,8 @@ def check_int(name: str, value: int, low: int, high: int | None = None, *, meani
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ArgumentError(f"{name} must be a whole number {allowed}; got {value!r}")
     number = value.__index__()
+    if high is not None and high < low:
+        raise ArgumentError(f"{name} must be at least {low}, and {meaning or 'its limit'} is {max(high, 0)}")
     if number < low or (high is not None and number > high):
         raise ArgumentError(f"{name} must be {allowed}; got {number}")
     return number
@@ -70,15 +72,15 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 def check_number(name: str, value: float, low: float, high: float, *, above: bool = False) -> float:
     """Return `value` as a float within low..high (or above `low`), or raise ArgumentError naming the argument."""
-    allowed = f"above {low:g}" if above else f"at least {low:g}"
+    allowed = "" if low == float("-inf") else f" above {low:g}" if above else f" at least {low:g}"
     if high != float("inf"):
         allowed += f" and at most {high:g}"
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ArgumentError(f"{name} must be a number {allowed}; got {value!r}") from None
+        raise ArgumentError(f"{name} must be a number{allowed}; got {value!r}") from None
     if not (low < number <= high or (number == low and not above)):
-        raise ArgumentError(f"{name} must be {allowed}; got {value!r}")
+        raise ArgumentError(f"{name} must be{allowed or ' a number'}; got {value!r}")
     return number
 
 

@@ -39,10 +39,30 @@ Tokens = Literal["words", "whitespace"]
 Sentences = Literal["line", "paragraph"]
 Errors = Literal["strict", "replace"]
 
+TABLES = (".parquet", ".arrow", ".csv")  # as in firth.formats.streams
+GRAPHS = (*TABLES, ".npz")
+GROUP_SHOWN = 20  # labels of a group that duplicates prints
+
 INTERRUPTED = 130  # the exit code after Ctrl-C: 128 + SIGINT
 
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
+VectorsPath = Annotated[
+    Path, typer.Argument(metavar="SPACE", help="A .space file, or any that convert knows; labels may be missing.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILTER", help="Only these rows may answer: 'count > 100 and label != \"the\"'.", show_default="all"
+    ),
+]
+Score = Annotated[float | None, typer.Option(help="All with this score or more.", show_default=False)]
+Radius = Annotated[
+    float | None, typer.Option(help="All within this distance, by --metric euclidean.", show_default=False)
+]
+Compared = Annotated[
+    Metric | None, typer.Option(help="How vectors are compared.", show_default="cosine; with --radius euclidean")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 
@@ -178,6 +198,7 @@ def ask(
     include_question: Annotated[
         bool, typer.Option("--include-question", help="Words of the question may answer.")
     ] = False,
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Ask a space: semantic arithmetic and nearest labels, exact.
@@ -188,9 +209,10 @@ def ask(
     Example: firth ask words.space 'king - man + woman'
     """
     space = firth.Space.open(path)
+    mask = None if where is None else space.mask(where)
 
     def answer(question: str) -> None:
-        hits = space.ask(question, k, metric=metric, include_question=include_question)
+        hits = space.ask(question, k, metric=metric, include_question=include_question, where=mask)
         found = list(zip(hits.labels.tolist(), hits.scores.tolist(), hits.rows.tolist(), strict=True))
         if as_json:
             keyed = [{"label": label, "score": score, "row": row} for label, score, row in found]
@@ -259,6 +281,137 @@ def predict(
         if number:
             print()
         _print_hits(text, "score", found, space)
+
+
+@app.command()
+def search(
+    path: VectorsPath,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A .parquet, .arrow or .csv file.")],
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vectors, in any format that convert knows.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Or labels of SPACE, one a line: their vectors ask.", show_default=False),
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", help="How many answers a query.", show_default="10")] = None,
+    score: Score = None,
+    radius: Radius = None,
+    metric: Compared = None,
+    where: Where = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search a space for many queries, exact, and write the answers to a table.
+
+    A row for each answer: query (its label, or its row), rank, label, row, score. .npy, .arrow, .space and .parquet files of
+    queries may be larger than memory.
+
+    Example: firth search words.space --queries q.npy -o found.parquet
+    """
+    _check_writable(out, TABLES, f"a table is written as {', '.join(TABLES)}")
+    asked = queries if labels is None else _label_file(labels)
+    if asked is None or (queries and labels):
+        raise ArgumentError("give the queries by either --queries or --labels")
+    if k is not None and (score, radius) != (None, None):
+        raise ArgumentError("-k does not go with --score and --radius, which find all; leave it out")
+    from firth.bulk import open_space, search_steps
+
+    began = time.perf_counter()
+    space = open_space(path)
+    steps = search_steps(
+        space,
+        asked,
+        out,
+        k=10 if k is None else k,
+        score=score,
+        radius=radius,
+        metric=_compared(metric, radius),
+        where=where,
+    )
+    written = _run(steps, quiet)
+    if not quiet:
+        _say(
+            f"{out}: {written.answers:,} answers to {written.queries:,} queries of {len(space):,} labels"
+            f" in {time.perf_counter() - began:.1f} s"
+        )
+
+
+@app.command()
+def neighbors(
+    path: VectorsPath,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="A .parquet, .arrow, .csv or .npz file.")],
+    k: Annotated[int, typer.Option("-k", help="How many neighbours.")] = 15,
+    metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
+    quiet: Quiet = False,
+) -> None:
+    """Find the nearest neighbours of every label, exact: the graph as a table or a sparse matrix.
+
+    The table is that of search. A .npz, for scipy.sparse.load_npz, holds distances: 1 - cosine, or euclidean.
+
+    Example: firth neighbors words.space -o graph.parquet
+    """
+    _check_writable(out, GRAPHS, f"a graph is written as {', '.join(GRAPHS)}")
+    from firth.bulk import graph_steps, open_space
+
+    began = time.perf_counter()
+    space = open_space(path)
+    written = _run(graph_steps(space, out, k, metric=metric), quiet)
+    if not quiet:
+        _say(f"{out}: {k} neighbours of {written.queries:,} labels by {metric} in {time.perf_counter() - began:.1f} s")
+
+
+@app.command()
+def duplicates(
+    path: VectorsPath,
+    score: Annotated[
+        float | None, typer.Option(help="Pairs with this score or more.", show_default="0.95 for cosine")
+    ] = None,
+    radius: Radius = None,
+    metric: Compared = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="Write pairs to a .parquet, .arrow or .csv file.", show_default=False
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option(help="Stop at more pairs: the score is too low.")] = 20_000_000,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find labels whose vectors are nearly equal, exact, in groups.
+
+    A group is what hangs together by pairs; two of its labels may be less alike. With -o writes a row for each pair: group,
+    label, other, row, other_row, score.
+
+    Example: firth duplicates words.space --score 0.95
+    """
+    if out is not None:
+        _check_writable(out, TABLES, f"a table is written as {', '.join(TABLES)}")
+    from firth.bulk import duplicates_steps, open_space, write_pairs
+
+    metric = _compared(metric, radius)
+    if score is None and radius is None and metric == "cosine":
+        score = 0.95
+    space = open_space(path)
+    pairs = _run(duplicates_steps(space, score, radius=radius, metric=metric, most=most), quiet)
+    groups = pairs.groups()
+    if out is not None:
+        write_pairs(space, pairs, groups, out)
+    if as_json:
+        for rows in groups:
+            print(json.dumps({"labels": space.labels[rows].tolist(), "rows": rows.tolist()}, ensure_ascii=False))
+    elif out is None:
+        for rows in groups:
+            more = f"  ... and {len(rows) - GROUP_SHOWN:,} more" if len(rows) > GROUP_SHOWN else ""
+            print("  ".join(space.labels[rows[:GROUP_SHOWN]].tolist()) + more)
+    if not quiet:
+        size = sum(map(len, groups))
+        limit = f"a score of {score:g} or more" if radius is None else f"a distance of {radius:g} or less"
+        _say(
+            f"{f'{out}: ' if out else ''}{_count(len(pairs.rows), 'pair')} with {limit} ({metric}),"
+            f" {_count(len(groups), 'group')} of {size:,} of {len(space):,} labels"
+        )
 
 
 @app.command()
@@ -465,6 +618,10 @@ def _not_for(method: str, options: dict[str, Any]) -> None:
         raise ArgumentError(f"--{name.replace('_', '-')} is not an option of --method {method}; leave it out")
 
 
+def _compared(metric: Metric | None, radius: float | None) -> Metric:
+    return metric or ("cosine" if radius is None else "euclidean")
+
+
 # Printing
 
 
@@ -477,6 +634,10 @@ def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]],
     print(head + ("       count" if count is not None else ""))
     for rank, (label, score, row) in enumerate(found, 1):
         print(f"{rank:>3} {label:{width}}  {score:9.4f}" + (f"  {count[row]:>10,}" if count is not None else ""))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _per_cent(share: float | None) -> str:
@@ -598,8 +759,10 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         if step.elapsed_s > 0 and step.done_bytes:
             rate += f"  {_short(step.done_bytes / step.elapsed_s)}B/s"
         return "reading", step.done_bytes, step.total_bytes or 0, rate
-    size = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB" if step.stage.startswith("downloading") else ""
-    return step.stage, step.done, step.total, size
+    detail = f"{step.done:,} of {step.total:,}" if step.total > 1 else ""
+    if step.stage.startswith("downloading"):
+        detail = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
+    return step.stage, step.done, step.total, detail
 
 
 def _short(number: float) -> str:

@@ -22,8 +22,8 @@ from firth._check import FirthError
 from firth.formats.atomic import atomic_write
 from firth.learn.word2vec import LearnStep, SkipGram, word2vec_steps
 from firth.maps import Map, map_space_steps
-from firth.maps.reduce import Progress
 from firth.space import Hits, Space
+from firth.steps import Progress
 from firth.text import PhraseStep, Reading, ReadStep
 
 MAPPED = 3_000  # words on the map

@@ -7,50 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from math import isnan
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from firth import _core
-from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int
+from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int, check_number
+from firth.arrays import as_array, as_mask, as_vectors
+from firth.results import METRICS, Graph, Matches, Metric, Pairs, TopK
 from firth.steps import drain
 
-Metric = Literal["dot", "cosine", "scaled", "euclidean"]
-METRICS = ("dot", "cosine", "scaled", "euclidean")
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
+FEWEST = 64  # rows in a step
+MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
 FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
-
-
-class TopK(NamedTuple):
-    """Scores, best first, and the rows of the keys they belong to: (q, k) each, or (k,) for one query."""
-
-    scores: np.ndarray
-    rows: np.ndarray
-
-
-class Matches(NamedTuple):
-    """Scores and rows of keys, query after query, best first: those of query i lie in starts[i]:starts[i + 1].
-
-    Attributes
-    ----------
-    scores, rows
-        (m,) each: float64, int64.
-    starts
-        (q + 1,) int64.
-    """
-
-    scores: np.ndarray
-    rows: np.ndarray
-    starts: np.ndarray
-
-
-class Pairs(NamedTuple):
-    """Pairs of rows: (m,) scores and (m, 2) rows, in each the lower one first; sorted by it, then best first."""
-
-    scores: np.ndarray
-    rows: np.ndarray
 
 
 class Statistics(NamedTuple):
@@ -109,6 +82,9 @@ class Index:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy and a pickle hold the keys alone
+        return partial(Index, threads=self._threads), (self._keys,)
+
     def top_k(self, queries: Any, k: int, *, metric: Metric = "dot", where: Any = None) -> TopK:
         """Find, for each query, the k keys with the largest score: see `firth.top_k`."""
         block, alone = self._block(queries)
@@ -121,16 +97,26 @@ class Index:
         scores, rows = self._core.top_k(block, k, metric, self._threads, mask)
         return TopK(scores[0], rows[0]) if alone else TopK(scores, rows)
 
-    def within(self, queries: Any, score: float, *, metric: Metric = "dot", where: Any = None) -> Matches:
+    def within(
+        self,
+        queries: Any,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "dot",
+        where: Any = None,
+    ) -> Matches:
         """Find, for each query, all keys with this score or a larger one: see `firth.within`."""
         block, _ = self._block(queries)
-        check_choice("metric", metric, METRICS)
+        least = _least(score, radius, metric)
         mask, _ = self._where(where)
         self._prepare(len(block))
-        ends, scores, rows = self._core.within(block, _score(score), metric, self._threads, mask)
-        return Matches(scores, rows, np.concatenate([[0], ends]))
+        ends, scores, rows = self._core.within(block, least, metric, self._threads, mask)
+        starts = np.zeros(len(block) + 1, np.int64)
+        starts[1 : len(ends) + 1] = ends  # where there are no keys, no ends come
+        return Matches(scores, rows, starts)
 
-    def neighbors_steps(self, k: int, *, metric: Metric = "cosine") -> Generator[int, None, TopK]:
+    def neighbors_steps(self, k: int, *, metric: Metric = "cosine") -> Generator[int, None, Graph]:
         """Find, for each key, the k other keys with the largest score, step by step: yields the number of keys done."""
         check_choice("metric", metric, METRICS)
         n = len(self)
@@ -143,16 +129,30 @@ class Index:
             done = graph.step(pairs, self._threads)
             pairs = _next_size(pairs, began)
             yield int(n * done)
-        return TopK(*graph.finish())
+        return Graph(*graph.finish(), metric)
 
-    def duplicates_steps(self, score: float, *, metric: Metric = "cosine") -> Generator[int, None, Pairs]:
+    def duplicates_steps(
+        self,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "cosine",
+        most: int = MOST_PAIRS,
+    ) -> Generator[int, None, Pairs]:
         """Find all pairs of keys with this score or a larger one, step by step: yields the number of keys done."""
-        check_choice("metric", metric, METRICS)
-        least, n = _score(score), len(self)
+        least, n = _least(score, radius, metric), len(self)
+        check_int("most", most, 0)
         self._prepare(n)
+        count = 0
         scores, firsts, seconds = [np.empty(0)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for part in _parts(n, self._keys.size):
+        for part in _parts(n, self._keys.size, first=FEWEST):  # too many pairs are noticed before they fill the memory
             ends, found, rows = self._core.within(self._keys[part], least, metric, self._threads, None, part.start)
+            count += len(found)
+            if count > most:
+                raise ArgumentError(
+                    f"more than {most:,} pairs, among the first {part.stop:,} of {n:,} rows: raise the score (lower the"
+                    " radius), or the limit (most)"
+                )
             scores.append(found)
             firsts.append(np.repeat(np.arange(part.start, part.stop), np.diff(ends, prepend=0)))
             seconds.append(rows)
@@ -171,7 +171,7 @@ class Index:
 
     def _block(self, queries: Any) -> tuple[np.ndarray, bool]:
         """Queries as (q, d), and whether they were one (d,)."""
-        given = np.asarray(queries)
+        given = as_array("queries", queries)
         block = as_vectors("queries", given[None] if given.ndim == 1 else given, keep_float64=True)
         if block.shape[1] != self._keys.shape[1]:
             raise ShapeError(f"queries and keys must agree on d; got {given.shape} and {self._keys.shape}")
@@ -181,10 +181,8 @@ class Index:
         """The mask, and how many keys it allows."""
         if where is None:
             return None, len(self)
-        mask = np.asarray(where)
-        if mask.dtype != np.bool_ or mask.shape != (len(self),):
-            raise ShapeError(f"where must be {len(self)} booleans, one for each key; got {mask.dtype} {mask.shape}")
-        return np.ascontiguousarray(mask), int(np.count_nonzero(mask))
+        mask = as_mask("where", where, len(self))
+        return mask, int(np.count_nonzero(mask))
 
     def _prepare(self, queries: int) -> None:
         self._asked += queries
@@ -227,8 +225,16 @@ def top_k(queries: Any, keys: Any, k: int, *, metric: Metric = "dot", where: Any
     return Index(keys).top_k(queries, k, metric=metric, where=where)
 
 
-def within(queries: Any, keys: Any, score: float, *, metric: Metric = "dot", where: Any = None) -> Matches:
-    """Find, for each query, all keys with this score or a larger one.
+def within(
+    queries: Any,
+    keys: Any,
+    score: float | None = None,
+    *,
+    radius: float | None = None,
+    metric: Metric = "dot",
+    where: Any = None,
+) -> Matches:
+    """Find, for each query, all keys with this score or a larger one, or all within a radius.
 
     Exact as `top_k` is. 2 q n d operations, and 16 bytes for each match.
 
@@ -237,29 +243,31 @@ def within(queries: Any, keys: Any, score: float, *, metric: Metric = "dot", whe
     queries, keys, metric, where
         As in `top_k`.
     score
-        The least that a match may have; for "euclidean" minus the radius.
+        The least that a match may have.
+    radius
+        Instead of a score, with the metric "euclidean" only: the largest distance; the same as score=-radius.
 
     Raises
     ------
     ShapeError, ArgumentError
-        As in `top_k`; if the score is NaN.
+        As in `top_k`; if not exactly one of score and radius is given, or it is NaN.
 
     Examples
     --------
     >>> keys = [[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]]
     >>> within([1.0, 0.0], keys, score=0.5).rows
     array([1, 2])
-    >>> within([[1.0, 0.0], [0.0, 0.0]], keys, score=-1.0, metric="euclidean")  # a radius of 1
+    >>> within([[1.0, 0.0], [0.0, 0.0]], keys, radius=1.0, metric="euclidean")
     Matches(scores=array([-1., -1., -1.]), rows=array([1, 2, 0]), starts=array([0, 2, 3]))
     """
-    check_choice("metric", metric, METRICS)
-    return Index(keys).within(queries, score, metric=metric, where=where)
+    least = _least(score, radius, metric)
+    return Index(keys).within(queries, least, metric=metric, where=where)
 
 
-def neighbors(vectors: Any, k: int, *, metric: Metric = "cosine") -> TopK:
+def neighbors(vectors: Any, k: int, *, metric: Metric = "cosine") -> Graph:
     """Find, for each row, the k other rows with the largest score: the exact k-nearest-neighbour graph.
 
-    Exact as `top_k` is. 2 n^2 d operations; the scores of all pairs are never held at once.
+    Exact as `top_k` is. n^2 d operations, for a score serves both its rows; the scores of all pairs are never held at once.
 
     Parameters
     ----------
@@ -276,20 +284,30 @@ def neighbors(vectors: Any, k: int, *, metric: Metric = "cosine") -> TopK:
 
     Examples
     --------
-    >>> neighbors([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], k=1).rows.tolist()
+    >>> graph = neighbors([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], k=1)
+    >>> graph.rows.tolist()
     [[1], [0], [1]]
+    >>> graph.csr().shape  # for scipy and scikit-learn
+    (3, 3)
     """
     return drain(neighbors_steps(vectors, k, metric=metric))
 
 
-def neighbors_steps(vectors: Any, k: int, *, metric: Metric = "cosine") -> Generator[int, None, TopK]:
+def neighbors_steps(vectors: Any, k: int, *, metric: Metric = "cosine") -> Generator[int, None, Graph]:
     """Find neighbours as `neighbors` does, step by step: yields the number of rows done."""
     check_choice("metric", metric, METRICS)
     return (yield from Index(as_vectors("vectors", vectors)).neighbors_steps(k, metric=metric))
 
 
-def duplicates(vectors: Any, score: float, *, metric: Metric = "cosine") -> Pairs:
-    """Find all pairs of rows with this score or a larger one.
+def duplicates(
+    vectors: Any,
+    score: float | None = None,
+    *,
+    radius: float | None = None,
+    metric: Metric = "cosine",
+    most: int = MOST_PAIRS,
+) -> Pairs:
+    """Find all pairs of rows with this score or a larger one, or all within a radius of each other.
 
     Exact as `top_k` is. n^2 d operations, and 24 bytes for each pair.
 
@@ -298,53 +316,46 @@ def duplicates(vectors: Any, score: float, *, metric: Metric = "cosine") -> Pair
     vectors : (n, d)
     score
         The least that a pair may have: 1 finds what points the same way up to rounding only by chance, 0.9999 surely.
+    radius
+        Instead of a score, with the metric "euclidean" only: the largest distance.
     metric
-        As in `top_k`; for "euclidean" the score is minus the distance.
+        As in `top_k`.
+    most
+        How many pairs there may be: a score that is too low finds nearly all n^2 / 2, more than memory holds.
 
     Raises
     ------
     ArgumentError
-        As in `top_k`; if the score is NaN.
+        As in `within`; if there are more pairs than `most`.
 
     Examples
     --------
-    >>> duplicates([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 3.0]], score=0.9999)
+    >>> pairs = duplicates([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.0, 3.0]], score=0.9999)
+    >>> pairs
     Pairs(scores=array([1., 1.]), rows=array([[0, 2],
            [1, 3]]))
+    >>> pairs.groups()
+    [array([0, 2]), array([1, 3])]
     """
+    least = _least(score, radius, metric)
+    return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(least, metric=metric, most=most))
+
+
+def _least(score: float | None, radius: float | None, metric: Metric) -> float:
+    """The least score that counts."""
     check_choice("metric", metric, METRICS)
-    return drain(Index(as_vectors("vectors", vectors)).duplicates_steps(score, metric=metric))
+    if score is not None and radius is None:
+        return check_number("score", score, -inf, inf)
+    if radius is None or score is not None:
+        raise ArgumentError(f"give either score or radius; got {'neither' if radius is None else 'both'}")
+    if metric != "euclidean":
+        raise ArgumentError(f"radius needs metric='euclidean'; the metric is {metric!r}: give a score")
+    return -check_number("radius", radius, 0.0, inf)
 
 
-def as_vectors(name: str, array: Any, *, keep_float64: bool = False) -> np.ndarray:
-    """Return `array` as finite vectors (n, d) of float32, or float64 if they come so and that is wanted."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(f"{name} must be numbers; got an array of {array.dtype}")
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ShapeError(f"{name} must have the shape (n, d), d at least 1; got {array.shape}")
-    wide = keep_float64 and array.dtype.itemsize > 4
-    with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(array, dtype=np.float64 if wide else np.float32)
-    if not (np.isfinite(numbers).all() if wide else _core.all_finite(numbers, available_threads())):
-        row, column = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        raise ArgumentError(f"{name} must be finite; row {row}, dimension {column} is {array[row, column]}")
-    return numbers
-
-
-def _score(score: float) -> float:
-    try:
-        number = float(score)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"score must be a number; got {score!r}") from None
-    if isnan(number):
-        raise ArgumentError("score must be a number; got nan")
-    return number
-
-
-def _parts(rows: int, multiplications: int) -> Iterator[slice]:
+def _parts(rows: int, multiplications: int, first: int | None = None) -> Iterator[slice]:
     """Cut rows into parts that take about STEP_S each; `multiplications` are those of one row."""
-    start, size = 0, max(64, FIRST_STEP // multiplications)
+    start, size = 0, first or max(FEWEST, FIRST_STEP // multiplications)
     while start < rows:
         began, stop = time.perf_counter(), min(start + size, rows)
         yield slice(start, stop)
@@ -354,4 +365,4 @@ def _parts(rows: int, multiplications: int) -> Iterator[slice]:
 
 def _next_size(size: int, began: float) -> int:
     """The size of a step, after one of this size, that takes about STEP_S."""
-    return max(64, int(size * min(4.0, max(0.25, STEP_S / max(time.perf_counter() - began, 1e-6)))))
+    return max(FEWEST, int(size * min(4.0, max(0.25, STEP_S / max(time.perf_counter() - began, 1e-6)))))

@@ -13,9 +13,11 @@ import numpy as np
 
 import firth
 from firth._check import ArgumentError, FileFormatError, LabelError, ShapeError, check_choice, check_int
+from firth.arrays import as_array, as_mask, as_vectors
 from firth.expression import Terms, mark, parse
 from firth.formats.parts import Parts
-from firth.search import METRICS, Index, Metric, TopK, as_vectors
+from firth.results import METRICS, Graph, Metric, Pairs, TopK
+from firth.search import MOST_PAIRS, Index, duplicates, neighbors
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -38,6 +40,23 @@ class Hits(NamedTuple):
     labels: np.ndarray
     scores: np.ndarray
     rows: np.ndarray
+
+
+class Found(NamedTuple):
+    """All that lies within a score of each query, best first: what belongs to query i lies in starts[i]:starts[i + 1].
+
+    Attributes
+    ----------
+    labels, scores, rows
+        (m,) each: strings, float64, rows of the space.
+    starts
+        (q + 1,) int64.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
 
 
 class Space(Mapping[str, np.ndarray]):
@@ -204,10 +223,40 @@ class Space(Mapping[str, np.ndarray]):
         except KeyError as error:
             raise LabelError(self._missing(error.args[0])) from None
 
+    def mask(self, where: Any) -> np.ndarray:
+        """Tell which rows a filter allows, (n,) booleans.
+
+        Parameters
+        ----------
+        where
+            n booleans; or a string over `label` and the columns of values, such as "count > 100 and kind in ('a', 'b')", read
+            by the rules of `firth.where`; or a pyarrow.compute.Expression over them.
+
+        Raises
+        ------
+        ExpressionError
+            If the string cannot be read, or names an unknown column.
+        ArgumentError
+            If it cannot be evaluated on these columns.
+
+        Examples
+        --------
+        >>> space = Space(["tea", "nail"], [[1.0, 0.2], [0.0, 1.0]], columns={"count": [9, 5]})
+        >>> space.mask("count > 5")
+        array([ True, False])
+        """
+        given = np.asarray(where)
+        if not isinstance(where, str) and given.dtype != object:
+            return as_mask("where", given, len(self))
+        from firth.where import rows_where
+
+        values = {name: column for name, column in self._columns.items() if column.ndim == 1}
+        return rows_where(where, {"label": self._names, **values}, len(self))
+
     def take(self, rows: Any) -> Space:
-        """A space of these rows (row numbers or a boolean mask), columns and recipe with it."""
-        rows = np.asarray(rows)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        """A space of these rows (row numbers, or a filter as `mask` takes it), columns and recipe with it."""
+        given = np.asarray(rows)
+        rows = given.astype(np.int64) if given.dtype.kind in "iuf" else np.flatnonzero(self.mask(rows))
         names = [self._names[row] for row in rows.tolist()]
         columns = {name: column[rows] for name, column in self._columns.items()}
         return Space(names, self._vectors[rows], columns=columns, recipe=self._recipe)
@@ -244,6 +293,7 @@ class Space(Mapping[str, np.ndarray]):
         metric: Metric = "cosine",
         include_question: bool = False,
         exclude: Iterable[str] = (),
+        where: Any = None,
     ) -> Hits:
         """Find the k labels whose vectors score highest with an expression such as 'king - man + woman'.
 
@@ -261,11 +311,13 @@ class Space(Mapping[str, np.ndarray]):
             Let the labels of the expression be answers too.
         exclude
             Further labels that may not be answers.
+        where
+            Which rows may be answers, as `mask` takes it; by default all.
 
         Raises
         ------
         ExpressionError
-            If the expression cannot be read.
+            If the expression or the filter cannot be read.
         LabelError
             If a label is not in the space; the message names near ones.
 
@@ -280,7 +332,7 @@ class Space(Mapping[str, np.ndarray]):
         left_out = set(self.rows(exclude).tolist())
         if not include_question:
             left_out |= set(self._term_rows(terms).tolist())
-        return self._best(self.vector(terms, metric=metric), self._keys(), k, metric, left_out)
+        return self._best(self.vector(terms, metric=metric), self._keys(), k, metric, left_out, where)
 
     def predict(self, context: str | Sequence[str], k: int = 10, *, include_context: bool = False) -> Hits:
         """Find the k labels that fit best among the words of a context.
@@ -358,7 +410,7 @@ class Space(Mapping[str, np.ndarray]):
         small = math.exp(-abs(score))  # never overflows
         return (1.0 if score >= 0 else small) / (1.0 + small)
 
-    def nearest(self, queries: Any, k: int = 10, *, metric: Metric = "cosine") -> Hits:
+    def nearest(self, queries: Any, k: int = 10, *, metric: Metric = "cosine", where: Any = None) -> Hits:
         """Find the k labels nearest to each query. Exact, as `firth.top_k` is; 2 q n d operations.
 
         Parameters
@@ -367,7 +419,7 @@ class Space(Mapping[str, np.ndarray]):
             A label, a list of labels, or vectors (d,) or (q, d). A label finds itself first: `ask` leaves it out.
         k
             How many to return, 1 <= k <= n.
-        metric
+        metric, where
             As in `ask`.
 
         Raises
@@ -375,14 +427,74 @@ class Space(Mapping[str, np.ndarray]):
         LabelError, ShapeError, ArgumentError
             If a label is not in the space, the width is not the space's, or k is out of range.
         """
-        check_choice("metric", metric, METRICS)
+        given, mask = self._queries(queries), None if where is None else self.mask(where)
+        return self._hits(self._keys().top_k(given, k, metric=metric, where=mask))
+
+    def within(
+        self,
+        queries: Any,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "cosine",
+        where: Any = None,
+    ) -> Found:
+        """Find all labels with this score or a larger one, or with the metric "euclidean" all within a radius.
+
+        Exact, as `firth.top_k` is; 2 q n d operations.
+
+        Parameters
+        ----------
+        queries, metric, where
+            As in `nearest`.
+        score, radius
+            As in `firth.within`: one of them.
+
+        Raises
+        ------
+        LabelError, ShapeError, ArgumentError
+            As in `nearest` and `firth.within`.
+
+        Examples
+        --------
+        >>> space = Space(["tea", "milk", "nail"], [[1.0, 0.2], [0.9, 0.4], [0.0, 1.0]])
+        >>> space.within("tea", score=0.9).labels
+        array(['tea', 'milk'], dtype=object)
+        """
+        given, mask = self._queries(queries), None if where is None else self.mask(where)
+        found = self._keys().within(given, score, radius=radius, metric=metric, where=mask)
+        return Found(self._labels_of(found.rows), *found)
+
+    def neighbors(self, k: int = 15, *, metric: Metric = "cosine") -> Graph:
+        """Find the k nearest others of every row: see `firth.neighbors`. Of some rows: `space.take(where).neighbors()`."""
+        return neighbors(self._vectors, k, metric=metric)
+
+    def duplicates(
+        self,
+        score: float | None = None,
+        *,
+        radius: float | None = None,
+        metric: Metric = "cosine",
+        most: int = MOST_PAIRS,
+    ) -> Pairs:
+        """Find all pairs of rows with this score or a larger one, or within this radius: see `firth.duplicates`.
+
+        Examples
+        --------
+        >>> space = Space(["tea", "nail", "Tea"], [[1.0, 0.2], [0.0, 1.0], [1.0, 0.21]])
+        >>> [space.labels[group].tolist() for group in space.duplicates(score=0.99).groups()]
+        [['tea', 'Tea']]
+        """
+        return duplicates(self._vectors, score, radius=radius, metric=metric, most=most)
+
+    def _queries(self, queries: Any) -> np.ndarray:
+        """The vectors of labels, or those that are given, (d,) or (q, d)."""
         if isinstance(queries, str) or (isinstance(queries, (list, tuple)) and queries and isinstance(queries[0], str)):
             queries = self[queries]
-        given = np.asarray(queries)
+        given = as_array("queries", queries)
         if given.shape[-1:] != self._vectors.shape[1:]:
             raise ShapeError(f"queries and the space must agree on d; got {given.shape} and {self._vectors.shape}")
-        k = check_int("k", k, 1, len(self), meaning="the number of labels")
-        return self._hits(self._keys().top_k(given, k, metric=metric))
+        return given
 
     def _keys(self) -> Index:
         """The vectors, ready to be searched."""
@@ -390,21 +502,25 @@ class Space(Mapping[str, np.ndarray]):
             self._vector_keys = Index(self._vectors)
         return self._vector_keys
 
-    def _best(self, query: np.ndarray, keys: Index, k: int, metric: Metric, left_out: set[int]) -> Hits:
+    def _best(
+        self, query: np.ndarray, keys: Index, k: int, metric: Metric, left_out: set[int], where: Any = None
+    ) -> Hits:
         """The k labels whose keys score highest with a query (d,), without the rows that are left out."""
-        k = min(check_int("k", k, 1), len(self) - len(left_out))
+        allowed = np.ones(len(self), dtype=bool) if where is None else self.mask(where).copy()
+        allowed[list(left_out)] = False
+        k = min(check_int("k", k, 1), int(np.count_nonzero(allowed)))
         if k == 0:
             raise ArgumentError(
-                f"nothing is left to answer with: all {len(self)} labels are in the question or excluded"
+                f"nothing is left to answer with: all {len(self)} labels are in the question, excluded or filtered out"
             )
-        scores, rows = keys.top_k(query, k + len(left_out), metric=metric)
-        kept = [place for place, row in enumerate(rows.tolist()) if row not in left_out][:k]
-        return self._hits(TopK(scores[kept], rows[kept]))
+        return self._hits(keys.top_k(query, k, metric=metric, where=allowed))
 
     def _hits(self, found: TopK) -> Hits:
+        return Hits(self._labels_of(found.rows), *found)
+
+    def _labels_of(self, rows: np.ndarray) -> np.ndarray:
         # Labels of the answers alone: an array of all of them is not needed to answer one question.
-        labels = np.array([self._names[row] for row in found.rows.ravel().tolist()], dtype=object)
-        return Hits(labels.reshape(found.rows.shape), found.scores, found.rows)
+        return np.array([self._names[row] for row in rows.ravel().tolist()], dtype=object).reshape(rows.shape)
 
     def _output(self) -> np.ndarray:
         """The output vectors, (n, d)."""

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Result = TypeVar("Result")
+
+
+class Progress(NamedTuple):
+    """What is being done, and how far it is; total 0 where nobody can tell."""
+
+    stage: str
+    done: int
+    total: int
 
 
 def drain(steps: Generator[Any, None, Result]) -> Result:
@@ -22,3 +30,13 @@ def drain(steps: Generator[Any, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def staged(steps: Generator[int, None, Result], stage: str, total: int) -> Generator[Progress, None, Result]:
+    """Tell the bare numbers of a generator of steps as `Progress`."""
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield Progress(stage, done, total)

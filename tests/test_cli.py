@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import firth
 from firth.text import read_corpus
@@ -224,6 +225,12 @@ def test_ask_can_answer_with_the_words_of_the_question(family):
     assert "1 king" in run("ask", family, "king", "-k", 1, "--include-question")[0]
 
 
+def test_ask_keeps_to_a_filter(family):
+    out, _ = run("ask", family, "king", "--where", "count > 30")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["man", "woman"]
+    assert "there is no column 'size'" in run("ask", family, "king", "--where", "size > 30", code=1)[1]
+
+
 def test_ask_reads_questions_from_a_pipe(family):
     out, _ = run("ask", family, "-k", 1, "--json", stdin="king\n\n'new york' + man\n")
     assert [json.loads(line)["expression"] for line in out.splitlines()] == ["king", "'new york' + man"]
@@ -247,6 +254,69 @@ def test_ask_talks_with_a_person(family):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert "did you mean 'king'?" in said.decode()
     assert re.search(r"1 +queen", said.decode())
+
+
+def test_search_answers_a_file_of_queries(family, tmp_path):
+    np.save(tmp_path / "q.npy", [[1, 0, 1], [0, 0, 2]])
+    out, err = run("search", family, "--queries", "q.npy", "-o", "found.csv", "-k", 2, cwd=tmp_path)
+    assert out == ""
+    assert re.search(r"found.csv: 4 answers to 2 queries of 5 labels in \d+\.\d s", err)
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert lines[0] == '"query","rank","label","row","score"'
+    assert [line.split(",")[:4] for line in lines[1:]] == [
+        ["0", "1", '"king"', "2"],
+        ["0", "2", '"queen"', "3"],
+        ["1", "1", '"new york"', "4"],
+        ["1", "2", '"king"', "2"],
+    ]
+
+
+def test_search_takes_every_option(family, tmp_path):
+    (tmp_path / "words.txt").write_text("king\nnew york\n")
+    given = ["search", family, "--labels", "words.txt", "-o", "found.csv", "--quiet"]
+    for more, found in (
+        (["-k", 1, "--where", "count < 30"], "king queen;new york new york"),
+        (["--score", 0.8], "king king;king queen;new york new york"),
+        (["--radius", 1], "king man;king king;king queen;king new york;new york king;new york new york"),
+        (["--radius", 1, "--where", "label not in ('man', 'king')"], "king queen;king new york;new york new york"),
+        (["-k", 1, "--metric", "dot"], "king king;new york king"),
+    ):
+        assert run(*given, *more, cwd=tmp_path) == ("", "")
+        rows = [line.split(",") for line in (tmp_path / "found.csv").read_text().replace('"', "").splitlines()[1:]]
+        assert sorted(f"{query} {label}" for query, _, label, *_ in rows) == sorted(found.split(";"))
+
+
+def test_neighbors_writes_the_graph(family, tmp_path):
+    _, err = run("neighbors", family, "-o", "g.csv", "-k", 2, cwd=tmp_path)
+    assert "g.csv: 2 neighbours of 5 labels by cosine" in err
+    assert len((tmp_path / "g.csv").read_text().splitlines()) == 1 + 5 * 2
+    assert run("neighbors", family, "-o", "g.npz", "-k", 2, "--metric", "euclidean", "-q", cwd=tmp_path) == ("", "")
+    expected = firth.Space.open(family).neighbors(2, metric="euclidean").csr()
+    assert (scipy.sparse.load_npz(tmp_path / "g.npz") != expected).nnz == 0
+
+
+def test_duplicates_prints_groups_or_writes_pairs(family, tmp_path):
+    out, err = run("duplicates", family, "--score", 0.8)
+    assert out == "woman  king  queen\n"
+    assert "2 pairs with a score of 0.8 or more (cosine), 1 group of 3 of 5 labels" in err
+    assert run("duplicates", family, "-q") == ("", "")
+    told = run("duplicates", family, "--radius", 1, "--json", "-q")[0]
+    assert json.loads(told) == {"labels": ["man", "woman", "king", "queen", "new york"], "rows": [0, 1, 2, 3, 4]}
+    out, err = run("duplicates", family, "--score", 0.8, "-o", "pairs.csv", cwd=tmp_path)
+    assert out == ""
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    assert lines[0] == '"group","label","other","row","other_row","score"'
+    assert lines[1].startswith('0,"woman","queen",1,3,0.816')
+    assert len(lines) == 3
+
+
+def test_duplicates_cuts_long_groups_and_stops_at_too_many(tmp_path):
+    firth.Space([f"w{i}" for i in range(50)], np.ones((50, 2))).save(tmp_path / "a.space")
+    out, _ = run("duplicates", tmp_path / "a.space")
+    assert out.startswith("w0  w1  w2 ")
+    assert out.endswith("w19  ... and 30 more\n")
+    _, err = run("duplicates", tmp_path / "a.space", "--most", 9, code=1)
+    assert "more than 9 pairs, among the first 50 of 50 rows: raise the score" in err
 
 
 def test_judge(family, tmp_path):
@@ -280,7 +350,19 @@ def test_version_and_help():
         out = run(*arguments, code=0 if arguments else 2)
         assert "Commands:" in "".join(out)
     commands = re.findall(r"^  (\w+)  ", "".join(run("--help")[0].partition("Commands:")[2]), re.MULTILINE)
-    assert commands == ["learn", "ask", "predict", "judge", "convert", "map", "info", "demo"]
+    assert commands == [
+        "learn",
+        "ask",
+        "predict",
+        "search",
+        "neighbors",
+        "duplicates",
+        "judge",
+        "convert",
+        "map",
+        "info",
+        "demo",
+    ]
     for command in commands:
         assert "Example: firth" in run(command, "--help")[0]
 
@@ -320,6 +402,28 @@ def test_it_runs_as_a_module(family):
             "colour must be one of the columns, count; got 'size'",
         ),
         (["map", "FAMILY", "-o", "a.png", "--only", "none.txt"], 1, "none.txt: No such file"),
+        (["search", "FAMILY", "-o", "a.csv"], 1, "give the queries by either --queries or --labels"),
+        (["search", "FAMILY", "--queries", "a.npy"], 2, "Missing option '--out'"),
+        (["search", "FAMILY", "--queries", "FAMILY", "--labels", "CORPUS", "-o", "a.csv"], 1, "either --queries or"),
+        (["search", "FAMILY", "--queries", "FAMILY", "-o", "a.txt"], 1, "a table is written as .parquet, .arrow, .csv"),
+        (["search", "FAMILY", "--queries", "FAMILY", "-o", "no/a.csv"], 1, "there is no folder no; make it first"),
+        (["search", "FAMILY", "--queries", "none.npy", "-o", "a.csv"], 1, "none.npy: No such file"),
+        (["search", "FAMILY", "--queries", "CORPUS", "-o", "a.csv"], 1, "corpus.txt"),
+        (["search", "FAMILY", "--labels", "CORPUS", "-o", "a.csv"], 1, "is not in the space"),
+        (["search", "FAMILY", "--queries", "FAMILY", "-o", "a.csv", "-k", "6"], 1, "k must be in 1..5"),
+        (
+            ["search", "FAMILY", "--queries", "FAMILY", "-o", "a.csv", "-k", "2", "--score", "1"],
+            1,
+            "-k does not go with",
+        ),
+        (["search", "FAMILY", "--queries", "FAMILY", "-o", "a.csv", "--score", "1", "--radius", "1"], 1, "got both"),
+        (["search", "FAMILY", "--queries", "FAMILY", "-o", "a.csv", "--where", "cuont > 1"], 1, "are label, count"),
+        (["neighbors", "FAMILY", "-o", "a.txt"], 1, "a graph is written as .parquet, .arrow, .csv, .npz"),
+        (["neighbors", "FAMILY", "-o", "a.npz", "-k", "5"], 1, "k must be in 1..4 (the number of other rows); got 5"),
+        (["neighbors", "CORPUS", "-o", "a.npz"], 1, "corpus.txt"),
+        (["duplicates", "FAMILY", "-o", "a.npz"], 1, "a table is written as"),
+        (["duplicates", "FAMILY", "--metric", "dot"], 1, "give either score or radius; got neither"),
+        (["duplicates", "FAMILY", "--radius", "1", "--metric", "dot"], 1, "radius needs metric='euclidean'"),
         (["judge", "FAMILY", "none.txt"], 1, "none.txt"),
         (["judge", "FAMILY", "FAMILY"], 1, "family.space"),
         (["convert", "FAMILY", "a.xyz"], 1, "a.xyz"),
@@ -392,6 +496,27 @@ def test_a_killed_learn_leaves_the_old_file(corpus, family, tmp_path):
     process.communicate(timeout=30)
     assert out.read_bytes() == family.read_bytes()
     assert os.listdir(tmp_path) == ["a.space"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["search", "neighbors"])
+def test_control_c_leaves_an_older_table_as_it_was(tmp_path, command):
+    space, out = tmp_path / "a.space", tmp_path / "out.parquet"
+    firth.Space(map(str, range(40_000)), np.ones((40_000, 64))).save(space)  # all tie: minutes of scoring
+    out.write_text("old")
+    given = ["--queries", str(space)] if command == "search" else []
+    process = subprocess.Popen(
+        [FIRTH, command, str(space), "-o", str(out), *given], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; nothing is left half-written" in err
+    assert "Traceback" not in err
+    assert out.read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["a.space", "out.parquet"]
 
 
 def test_learn_reads_compressed_text_and_folders(corpus, tmp_path):

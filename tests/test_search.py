@@ -171,15 +171,20 @@ def test_only_keys_that_are_allowed_answer(ways, case, seed, share):
     check(ways, queries, keys, min(k, int(where.sum())), metric, where)
 
 
-@given(hard_cases())
-def test_within_finds_all_that_score_enough(ways, case):
+@given(hard_cases(), st.integers(0, 2**32 - 1), st.sampled_from([None, 0.02, 0.5]))
+def test_within_finds_all_that_score_enough(ways, case, seed, share):
     queries, keys, k, metric = case
     scores = plain_scores(queries, keys, metric)
     least = np.sort(scores[0])[-k]  # a score that occurs: a tie with the limit is a match
-    for found in ways(lambda threads: Index(keys, threads=threads).within(queries, least, metric=metric)):
+    limit = dict(radius=-least) if metric == "euclidean" else dict(score=least)
+    where = None if share is None else np.random.default_rng(seed).random(len(keys)) < share
+    for found in ways(
+        lambda threads: Index(keys, threads=threads).within(queries, **limit, metric=metric, where=where)
+    ):
         for query, row_scores in enumerate(scores):
             order = np.argsort(-row_scores, kind="stable")
             order = order[row_scores[order] >= least]
+            order = order if where is None else order[where[order]]
             part = slice(found.starts[query], found.starts[query + 1])
             np.testing.assert_array_equal(found.rows[part], order)
             np.testing.assert_array_equal(found.scores[part], row_scores[order])
@@ -203,8 +208,8 @@ def test_neighbors_are_the_others(case):
 def test_duplicates_are_the_pairs_that_score_enough(case):
     _, keys, _, metric = case
     scores = plain_scores(keys, keys, metric)
-    least = 0.999 if metric != "euclidean" else -0.01
-    found = duplicates(keys, least, metric=metric)
+    least, limit = (-0.01, dict(radius=0.01)) if metric == "euclidean" else (0.999, dict(score=0.999))
+    found = duplicates(keys, **limit, metric=metric)
     first, second = np.nonzero(np.triu(scores >= least, 1))
     order = np.lexsort((second, -scores[first, second], first))
     np.testing.assert_array_equal(found.rows, np.stack([first, second], axis=1)[order])
@@ -292,9 +297,60 @@ def test_errors_say_what_to_do(arguments, error, message):
         firth.top_k(**arguments)
 
 
+def test_nothing_to_choose_from_is_told():
+    none = np.empty((0, 3))
+    assert within(np.eye(3), none, 1).starts.tolist() == [0, 0, 0, 0]
+    assert duplicates(none, 1).rows.shape == (0, 2)
+    for search, message in (
+        (lambda: top_k(np.eye(3), none, 1), "k must be at least 1, and the number of keys is 0"),
+        (lambda: top_k(np.eye(3), np.eye(3), 1, where=[False] * 3), "the number of keys allowed is 0"),
+        (lambda: neighbors(none, 1), "k must be at least 1, and the number of other rows is 0"),
+        (lambda: neighbors(np.eye(1), 1), "k must be at least 1, and the number of other rows is 0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            search()
+
+
+def test_too_many_duplicates_are_told():
+    keys = np.ones((300, 2))
+    with pytest.raises(ArgumentError, match="more than 99 pairs, among the first 64 of 300 rows: raise the score"):
+        duplicates(keys, 0.9, most=99)
+    assert len(duplicates(keys, 0.9, most=300 * 299 // 2).rows) == 300 * 299 // 2
+
+
 def test_scores_must_be_numbers():
-    for score in (float("nan"), "much", None):
+    for score in (float("nan"), "much"):
         with pytest.raises(ArgumentError, match="score must be a number"):
             within([1.0], [[1.0]], score)
         with pytest.raises(ArgumentError, match="score must be a number"):
             duplicates([[1.0]], score)
+
+
+def test_a_radius_is_minus_a_score():
+    keys = np.random.default_rng(6).standard_normal((200, 5)).astype(np.float32)
+    radius = float(-neighbors(keys, 3, metric="euclidean").scores[0, 2])  # a distance that occurs: it counts
+    scores = plain_scores(keys, keys, "euclidean")
+    found = within(keys, keys, radius=radius, metric="euclidean")
+    assert len(found.rows) == np.count_nonzero(scores >= -radius)
+    pairs = duplicates(keys, radius=radius, metric="euclidean")
+    assert len(pairs.rows) == np.count_nonzero(np.triu(scores >= -radius, 1))
+    np.testing.assert_array_equal(within(keys, keys, -radius, metric="euclidean").rows, found.rows)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dict(), "give either score or radius; got neither"),
+        (dict(score=1, radius=1), "give either score or radius; got both"),
+        (dict(radius=1, metric="cosine"), "radius needs metric='euclidean'; the metric is 'cosine': give a score"),
+        (dict(radius=-1, metric="euclidean"), "radius must be at least 0; got -1"),
+        (dict(radius=float("nan"), metric="euclidean"), "radius must be at least 0; got nan"),
+        (dict(radius="far", metric="euclidean"), "radius must be a number at least 0; got 'far'"),
+        (dict(score=1, metric="angle"), "metric must be one of dot, cosine"),
+    ],
+)
+def test_one_of_score_and_radius(given, message):
+    with pytest.raises(ArgumentError, match=message):
+        within([1.0], [[1.0]], **given)
+    with pytest.raises(ArgumentError, match=message):
+        duplicates([[1.0]], **given)

@@ -71,6 +71,55 @@ def test_nearest_takes_labels_and_vectors(family):
         family.nearest("king", 7)
 
 
+FILTERS = ["count > 3 and label != 'king'", [True, True, False, False, False, False]]
+
+
+@pytest.mark.parametrize("where", FILTERS)
+def test_only_what_a_filter_allows_answers(family, where):
+    assert family.mask(where).tolist() == FILTERS[1]
+    assert family.ask("king", where=where).labels.tolist() == ["man", "woman"]
+    assert family.ask("king - man", where=where).labels.tolist() == ["woman"]
+    assert family.nearest("queen", 2, where=where).labels.tolist() == ["woman", "man"]
+    assert family.within("queen", -1, where=where).labels.tolist() == ["woman", "man"]
+    assert family.take(where).labels.tolist() == ["man", "woman"]
+    with pytest.raises(ArgumentError, match=r"k must be in 1..2 \(the number of keys allowed\); got 3"):
+        family.nearest("queen", 3, where=where)
+    with pytest.raises(ArgumentError, match="all 6 labels are in the question, excluded or filtered out"):
+        family.ask("man + woman", where=where)
+
+
+def test_filters_that_do_not_fit_are_told(family):
+    with pytest.raises(ExpressionError, match="there is no column 'size'; the columns are label, count"):
+        family.nearest("king", 1, where="size > 3")
+    for where in ([True], np.ones(6)):
+        with pytest.raises(ShapeError, match="where must be 6 booleans, one for each row"):
+            family.ask("king", where=where)
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine", "scaled", "euclidean"])
+def test_within_is_what_nearest_finds_down_to_a_score(family, metric):
+    nearest = family.nearest(["king", "queen"], 6, metric=metric)
+    least = nearest.scores[0, 3]
+    found = family.within(["king", "queen"], least, metric=metric)
+    for query in range(2):
+        part = slice(found.starts[query], found.starts[query + 1])
+        kept = nearest.scores[query] >= least
+        assert found.labels[part].tolist() == nearest.labels[query][kept].tolist()
+        assert found.scores[part].tolist() == nearest.scores[query][kept].tolist()
+    if metric == "euclidean":
+        assert (
+            family.within("king", radius=-least, metric=metric).rows.tolist() == found.rows[: found.starts[1]].tolist()
+        )
+
+
+def test_neighbors_and_duplicates_of_a_space(family):
+    graph = family.neighbors(2, metric="euclidean")
+    np.testing.assert_array_equal(graph.rows, firth.neighbors(family.vectors, 2, metric="euclidean").rows)
+    pairs = family.duplicates(radius=1.0, metric="euclidean")
+    assert pairs.rows.tolist() == firth.duplicates(family.vectors, -1.0, metric="euclidean").rows.tolist()
+    assert [0, 5] not in pairs.rows.tolist()  # further apart than 1, by 0.1 ** 2
+
+
 def test_cosine_with_nothing_is_zero(family):
     assert family.ask("nothing", k=5).scores.tolist() == [0] * 5
 

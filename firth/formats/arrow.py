@@ -77,7 +77,7 @@ def read_arrow(path: str | Path) -> tuple[Parts, bool]:
         if not file.read(1):
             raise FileFormatError(f"{path}: the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            ours = _verify(path, data)
+            ours = verify(path, data)
     try:
         table = pa.ipc.open_file(pa.memory_map(path)).read_all()
         if not ours:
@@ -113,7 +113,7 @@ def read_arrow(path: str | Path) -> tuple[Parts, bool]:
         raise FileFormatError(f"{path}: damaged ({_first_line(error)}); write it again") from None
 
 
-def _verify(path: str, data: mmap.mmap) -> bool:
+def verify(path: str, data: mmap.mmap) -> bool:
     """Check the frame of an Arrow file and firth's digest; whether there is one."""
     if data[:6] != MAGIC:
         raise FileFormatError(

@@ -32,8 +32,11 @@ def check_labels(path: str | Path, labels: Sequence[str], *, place: str = "row",
         seen[label] = number
 
 
-def as_vectors(path: str | Path, values: Any, what: str = "the array") -> np.ndarray:
-    """Return an array from a file as (n, d) float32, or refuse its shape, type or a number that is not finite."""
+def as_vectors(path: str | Path, values: Any, what: str = "the array", *, first: int = 0) -> np.ndarray:
+    """Return an array from a file as (n, d) float32, or refuse its shape, type or a number that is not finite.
+
+    `first` is the number of its first row in the file.
+    """
     array = np.asanyarray(values)
     if array.ndim != 2 or 0 in array.shape:
         raise FileFormatError(f"{path}: {what} must have rows and columns, (n, d); it is {array.shape}")
@@ -48,7 +51,7 @@ def as_vectors(path: str | Path, values: Any, what: str = "the array") -> np.nda
         if not np.isfinite(block).all():
             r, column = np.argwhere(~np.isfinite(block))[0]
             raise FileFormatError(
-                f"{path}, row {row + r}: finite float32 numbers expected, found {array[row + r, column]}"
+                f"{path}, row {first + row + r}: finite float32 numbers expected, found {array[row + r, column]}"
                 f" in column {column}"
             )
     return vectors

@@ -17,6 +17,12 @@ MAGIC = b"\x93NUMPY"
 
 def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = None) -> Parts:
     """Read a 2-d .npy and its labels, from x.labels.txt beside x.npy unless given. Never unpickles."""
+    vectors = as_vectors(path, open_npy(path))
+    return Parts(read_labels(path, labels, len(vectors)), vectors, {}, {})
+
+
+def open_npy(path: str | Path) -> np.ndarray:
+    """Map the array of a .npy file into memory."""
     with open(path, "rb") as file:
         if file.read(len(MAGIC)) != MAGIC:  # np.load would try other formats
             raise FileFormatError(f"{path}: not a .npy file: it does not begin with {MAGIC!r}")
@@ -32,15 +38,10 @@ def read_npy(path: str | Path, *, labels: str | Path | Sequence[str] | None = No
                 " np.save(path, array.astype('float32'))"
             ) from None
         raise FileFormatError(f"{path}: not a readable .npy file ({one_line(error)})") from None
-    vectors = as_vectors(path, array)
-    _check_size(path, array)
-    return Parts(read_labels(path, labels, len(vectors)), vectors, {}, {})
-
-
-def _check_size(path: str | Path, array: np.ndarray) -> None:
     size, expected = Path(path).stat().st_size, getattr(array, "offset", 0) + array.nbytes
     if size != expected:
         raise FileFormatError(f"{path}: {expected:,} bytes expected for {array.shape} {array.dtype}, found {size:,}")
+    return array
 
 
 def write_npy(parts: Parts, path: str | Path) -> list[str]:

@@ -66,8 +66,7 @@ def _parts(path: str | Path, table: Any, label_column: str | None, vector_column
     names = table.column_names
     if len(set(names)) < len(names):
         raise FileFormatError(f"{path}: columns must have distinct names; found {', '.join(names)}")
-    strings = [name for name in names if _is_text(table.column(name).type)]
-    label = label_column or next((name for name in (LABEL, "__index_level_0__", *strings) if name in names), None)
+    label = label_column or label_name(table.schema)
     if label is None:
         raise FileFormatError(f"{path}: no column of strings to be the labels; name one with label_column=")
     _known(path, names, [label])
@@ -76,7 +75,7 @@ def _parts(path: str | Path, table: Any, label_column: str | None, vector_column
         raise FileFormatError(f"{path}, row {labels.index(None)}: the label is missing")
     if not labels:
         raise FileFormatError(f"{path}: no rows")
-    vectors, used = _vectors(path, table, label, vector_columns)
+    vectors, used = table_vectors(path, table, label, vector_columns)
     check_labels(path, labels)
     others = {}
     for name in names:
@@ -86,9 +85,16 @@ def _parts(path: str | Path, table: Any, label_column: str | None, vector_column
     return Parts(labels, vectors, others, read_recipe(path, (table.schema.metadata or {}).get(RECIPE)))
 
 
-def _vectors(
-    path: str | Path, table: Any, label: str, wanted: str | Sequence[str] | None
+def label_name(schema: Any) -> str | None:
+    """Choose the column of labels: `label`, pandas' index, or the first of strings."""
+    strings = [field.name for field in schema if _is_text(field.type)]
+    return next((name for name in (LABEL, "__index_level_0__", *strings) if name in schema.names), None)
+
+
+def table_vectors(
+    path: str | Path, table: Any, label: str | None, wanted: str | Sequence[str] | None = None, *, first: int = 0
 ) -> tuple[np.ndarray, list[str]]:
+    """Vectors from a column of lists or from numeric columns, and the names of these. `first` is the number of row 0."""
     import pyarrow as pa
 
     lists, numbers = [], []
@@ -109,36 +115,37 @@ def _vectors(
     if not used:
         raise FileFormatError(f"{path}: no column of lists and no numeric columns to be the vectors")
     if len(used) == 1 and used[0] in lists:
-        return _list_vectors(path, used[0], table.column(used[0])), used
+        return _list_vectors(path, used[0], table.column(used[0]), first), used
     columns = []
     for name in used:
         column = table.column(name)
         if column.null_count:
-            row = column.is_null().to_pylist().index(True)
+            row = first + column.is_null().to_pylist().index(True)
             raise FileFormatError(f"{path}, row {row}: a number expected in column {name!r}, found none")
         columns.append(column.to_numpy())
-    return as_vectors(path, np.stack(columns, axis=1), "the numeric columns"), used
+    return as_vectors(path, np.stack(columns, axis=1), "the numeric columns", first=first), used
 
 
-def _list_vectors(path: str | Path, name: str, column: Any) -> np.ndarray:
+def _list_vectors(path: str | Path, name: str, column: Any, first: int) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if array.null_count:
-        row = array.is_null().to_pylist().index(True)
+        row = first + array.is_null().to_pylist().index(True)
         raise FileFormatError(f"{path}, row {row}: a list expected in column {name!r}, found none")
     if not pa.types.is_fixed_size_list(array.type):
         lengths = pc.call_function("list_value_length", [array]).to_numpy()
         uneven = np.flatnonzero(lengths != lengths[0])
         if len(uneven):
             row = int(uneven[0])
-            raise FileFormatError(f"{path}, row {row}: {lengths[0]} numbers expected, found {lengths[row]}")
+            raise FileFormatError(f"{path}, row {first + row}: {lengths[0]} numbers expected, found {lengths[row]}")
     values = array.flatten()
     if values.null_count:
-        row = values.is_null().to_pylist().index(True) // (len(values) // len(array))
+        row = first + values.is_null().to_pylist().index(True) // (len(values) // len(array))
         raise FileFormatError(f"{path}, row {row}: numbers expected in column {name!r}, found a missing one")
-    return as_vectors(path, values.to_numpy(zero_copy_only=False).reshape(len(array), -1), f"column {name!r}")
+    numbers = values.to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    return as_vectors(path, numbers, f"column {name!r}", first=first)
 
 
 def _known(path: str | Path, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 from firth._check import ArgumentError, check_choice, check_int, check_number
 from firth.maps.colours import Colours, cluster_colours, column_colours
 from firth.maps.quality import TRUST_K, trustworthiness
-from firth.maps.reduce import Progress, nearest, pca, tsne, umap
-from firth.search import METRICS, Metric, TopK
-from firth.steps import drain
+from firth.maps.reduce import pca, tsne, umap
+from firth.results import METRICS, Metric, TopK
+from firth.search import neighbors_steps
+from firth.steps import Progress, drain, staged
 
 if TYPE_CHECKING:
     from firth.space import Space
@@ -220,13 +221,14 @@ def map_space_steps(
         points, told = yield from pca(vectors, dims)
     elif method == "umap":
         k = min(n_neighbors, n - 1)
-        graph = yield from nearest(vectors, k, metric)
-        points, told = yield from umap(vectors, graph, dims, metric, min_dist, seed)
+        graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
+        points, told = yield from umap(vectors, graph, dims, min_dist, seed)
         recipe |= {"n_neighbors": k, "min_dist": min_dist}
     else:
         perplexity = min(perplexity, (n - 1) / 3)
-        graph = yield from nearest(vectors, min(n - 1, int(3 * perplexity) + 1), metric)
-        points, told = yield from tsne(vectors, graph, dims, metric, perplexity, seed)
+        k = min(n - 1, int(3 * perplexity) + 1)
+        graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
+        points, told = yield from tsne(vectors, graph, dims, perplexity, seed)
         recipe |= {"perplexity": perplexity}
     if not np.isfinite(points).all():
         raise ArgumentError(f"{NAMES[method]} gave no finite map of these vectors; try another method")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firth.search import Metric
+from firth.results import Metric
 
 TRUST_K = 15
 SAMPLE = 1_000  # points that are asked about their neighbours when there are more

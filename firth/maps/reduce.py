@@ -10,23 +10,16 @@ import threading
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from firth._check import MissingExtraError
-from firth.search import Metric, TopK, neighbors_steps
+from firth.results import Graph
+from firth.steps import Progress
 
 HEARTBEAT_S = 0.1  # a step is yielded so often while a library works
 EXAGGERATED, PLAIN, STRIDE = 250, 500, 50  # t-SNE's iterations (openTSNE's defaults), and how many make a step
-
-
-class Progress(NamedTuple):
-    """What is being done, and how far it is; total 0 where nobody can tell."""
-
-    stage: str
-    done: int
-    total: int
 
 
 Reduced = Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]
@@ -41,25 +34,6 @@ def maps_extra() -> Iterator[None]:
             yield
     except ImportError as error:
         raise MissingExtraError(f"maps need {error.name}: pip install 'firth[maps]'") from error
-
-
-def distances(scores: np.ndarray, metric: Metric) -> np.ndarray:
-    """Distances, smaller is nearer, from scores as `firth.search` gives them."""
-    if metric == "euclidean":
-        return -scores
-    # Half the squared distance of unit vectors; for dot products the gap to the best score.
-    return np.maximum(1 - scores, 0) if metric == "cosine" else scores.max() - scores
-
-
-def nearest(vectors: np.ndarray, k: int, metric: Metric) -> Generator[Progress, None, TopK]:
-    """The exact neighbour graph, step by step."""
-    steps = neighbors_steps(vectors, k, metric=metric)
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            return end.value
-        yield Progress("neighbours", done, len(vectors))
 
 
 def pca(vectors: np.ndarray, dims: int) -> Reduced:
@@ -82,42 +56,38 @@ def pca(vectors: np.ndarray, dims: int) -> Reduced:
     return points.astype(np.float32), {"variance_explained": explained}
 
 
-def umap(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, min_dist: float, seed: int) -> Reduced:
+def umap(vectors: np.ndarray, graph: Graph, dims: int, min_dist: float, seed: int) -> Reduced:
     """UMAP (McInnes, Healy and Melville 2018) by umap-learn, from our neighbours and a PCA start."""
     with maps_extra():
         import umap as library
     start = yield from _start(vectors, dims, seed)
-    n, k = graph.rows.shape
-    # umap-learn counts a point among its own neighbours.
-    rows = np.hstack([np.arange(n)[:, None], graph.rows]).astype(np.int32)
-    apart = np.hstack([np.zeros((n, 1)), distances(graph.scores, metric)]).astype(np.float32)
+    neighbors = graph.with_self()
     model = library.UMAP(
         n_components=dims,
-        n_neighbors=k + 1,
+        n_neighbors=neighbors[0].shape[1],
         min_dist=min_dist,
         init=start * 10,  # type: ignore[arg-type]
         random_state=seed,
         n_jobs=1,
-        precomputed_knn=(rows, apart, None),
+        precomputed_knn=(*neighbors, None),
         low_memory=True,
     )
     points = yield from _beside("UMAP", lambda: model.fit_transform(vectors))
     return np.asarray(points, dtype=np.float32), {}
 
 
-def tsne(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, perplexity: float, seed: int) -> Reduced:
+def tsne(vectors: np.ndarray, graph: Graph, dims: int, perplexity: float, seed: int) -> Reduced:
     """t-SNE (van der Maaten and Hinton 2008) from our neighbours and a PCA start: openTSNE, in 3-d scikit-learn."""
     with maps_extra():
         import openTSNE
         from openTSNE.affinity import PerplexityBasedNN
         from openTSNE.nearest_neighbors import PrecomputedNeighbors
     start = (yield from _start(vectors, dims, seed)) * 1e-4  # small, so that the start only orients the map
-    apart = distances(graph.scores, metric)
     if dims != 2:  # openTSNE draws at most two
-        return (yield from _tsne_3d(graph, apart, dims, perplexity, seed, start))
+        return (yield from _tsne_3d(graph, dims, perplexity, seed, start))
     affinities = PerplexityBasedNN(
         perplexity=perplexity,  # type: ignore[arg-type]
-        knn_index=PrecomputedNeighbors(graph.rows.astype(np.int64), apart),
+        knn_index=PrecomputedNeighbors(graph.rows, graph.distances),
         n_jobs=-1,
     )
     method = "bh" if len(vectors) < 3000 else "fft"  # interpolation pays from a few thousand points on
@@ -131,16 +101,11 @@ def tsne(vectors: np.ndarray, graph: TopK, dims: int, metric: Metric, perplexity
     return np.asarray(embedding, dtype=np.float32), {"kl_divergence": float(embedding.kl_divergence)}
 
 
-def _tsne_3d(graph: TopK, apart: np.ndarray, dims: int, perplexity: float, seed: int, start: np.ndarray) -> Reduced:
-    from scipy.sparse import csr_matrix
+def _tsne_3d(graph: Graph, dims: int, perplexity: float, seed: int, start: np.ndarray) -> Reduced:
     from sklearn.manifold import TSNE
 
-    n = len(graph.rows)
-    # scikit-learn counts a point among its own neighbours.
-    rows = np.hstack([np.arange(n)[:, None], graph.rows])
-    apart = np.hstack([np.zeros((n, 1)), apart])
-    sparse = csr_matrix((apart.ravel(), rows.ravel(), np.arange(0, rows.size + 1, rows.shape[1])), shape=(n, n))
-    sparse.sort_indices()
+    rows, apart = graph.with_self()  # scikit-learn counts a point among its own neighbours
+    sparse = Graph(-apart, rows, "euclidean").csr()
     model = TSNE(dims, perplexity=perplexity, metric="precomputed", init=start, random_state=seed, n_jobs=-1)  # type: ignore[arg-type]
     points = yield from _beside("t-SNE", lambda: model.fit_transform(sparse))
     return np.asarray(points, dtype=np.float32), {"kl_divergence": float(model.kl_divergence_)}
