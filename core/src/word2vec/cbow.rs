@@ -8,7 +8,7 @@
 //! that a row gets from the positions around it slide the same way, and it is written once.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, draw_reach, find_near, find_rows, loss, noise_gains, positions, true_gains};
+use super::{Block, Done, Model, Scratch, draw_reach, find_near, find_rows, loss, noise_gains, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 use std::ops::Range;
@@ -33,7 +33,7 @@ impl Block for Cbow {
     const BLOCK: usize = 256;
     const SHARED: usize = GROUPS * EACH;
     const EARLY: usize = Self::SHARED;
-    const MEETINGS: f64 = 4.0;
+    const REPEATS: u8 = 12;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
@@ -57,7 +57,7 @@ impl Block for Cbow {
     ) {
         unsafe {
             let (stride, dim, window) = (model.vectors.stride, model.options.dim, model.options.window);
-            let count = positions(model, at, s);
+            let count = s.count;
             let places = find_near::<Self>(model, at, s);
             let reach = draw_reach(model, rng);
             for place in places.clone() {

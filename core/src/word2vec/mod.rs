@@ -103,9 +103,9 @@ trait Block {
     const SHARED: usize;
     /// And until the training is LATE.
     const EARLY: usize;
-    /// The most frequent word may be met so often in a block: its gradients, all taken at the block's start, add up, and of
-    /// a vocabulary of a few words would overshoot.
-    const MEETINGS: f64;
+    /// A block ends before a word comes once more than this: its gradients, all taken at the block's start, add up, and where
+    /// a text repeats itself ("00 00 00", a vocabulary of a few words) they would overshoot, each time further.
+    const REPEATS: u8;
 
     /// The row of a word that a position is of.
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32;
@@ -137,8 +137,6 @@ pub struct Model {
     noise: Quantiles,
     /// How often each of the HOT most frequent words is met in a chunk; none if one thread trains.
     hot: Vec<f32>,
-    /// Positions that take their gradients together; fewer than a block has where the vocabulary is small.
-    together: usize,
     level: Level,
 }
 
@@ -170,14 +168,7 @@ impl Model {
         };
         let hot = if options.threads > 1 { HOT } else { 0 };
         let hot = counts.iter().zip(&keep).take(hot).map(met).collect();
-        let kept = counts.iter().zip(&keep).map(|(&count, &keep)| count as f64 * f64::from(keep));
-        let (most, all) = kept.fold((0.0, 0.0), |(most, all), kept| (f64::max(most, kept), all + kept));
-        let (block, meetings) = match options.method {
-            Method::SkipGram => (SkipGram::BLOCK, SkipGram::MEETINGS),
-            Method::Cbow => (Cbow::BLOCK, Cbow::MEETINGS),
-        };
-        let together = ((meetings * all / most) as usize).clamp(1, block);
-        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, together, level })
+        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
     }
 
     /// Begin with these vectors of some words, (rows, dim) each, instead of random ones and zeros.
@@ -252,6 +243,7 @@ struct Scratch {
     end: Vec<u32>,          // and ends
     x: Vec<*mut f32>,       // BLOCK rows of the block's words
     shared: usize,          // noise words a block now
+    count: usize,           // positions in the block
     noise: Vec<u32>,        // SHARED noise words
     n: Vec<*mut f32>,       // and their rows
     near: Vec<*mut f32>,    // rows, as company, of the words from a window before the block to one behind it
@@ -318,6 +310,7 @@ impl Scratch {
             end: Vec::with_capacity(CHUNK),
             x: vec![null; block],
             shared,
+            count: 0,
             noise: vec![0; shared],
             n: vec![null; shared],
             near: vec![null; block + 2 * model.options.window + COPY],
@@ -384,16 +377,31 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     let mut rng = Rng::new(model.options.seed, chunk);
     done.words += thin(model, &text[place..text.len().min(place + CHUNK)], s, &mut rng);
 
-    let share = |position: usize| position as f64 / s.kept.len().max(1) as f64;
-    let rates: Vec<f32> =
-        (0..s.kept.len()).step_by(model.together).map(|at| rate(model, text.len(), chunk, share(at))).collect();
     s.shared = if progress(model, text.len(), chunk, 0.0) < LATE { B::EARLY } else { B::SHARED };
     for j in 0..s.shared {
         s.noise[j] = draw_noise(model, j, s.shared, &mut rng);
     }
-    for (i, &alpha) in rates.iter().enumerate() {
-        unsafe { B::train::<S>(model, i * model.together, alpha, i % LOSS_EVERY == 0, s, &mut rng, done) };
+    let (mut at, mut block) = (0, 0);
+    while at < s.kept.len() {
+        s.count = block_length(&s.kept[at..], B::BLOCK, B::REPEATS);
+        let alpha = rate(model, text.len(), chunk, at as f64 / s.kept.len() as f64);
+        unsafe { B::train::<S>(model, at, alpha, block % LOSS_EVERY == 0, s, &mut rng, done) };
+        at += s.count;
+        block += 1;
     }
+}
+
+/// Positions in a block that begins with these words. Words that agree in their last bits count as one.
+#[inline(always)]
+fn block_length(words: &[u32], most: usize, repeats: u8) -> usize {
+    let mut met = [0u8; 512];
+    let more = |word: &u32| {
+        let met = &mut met[*word as usize % 512];
+        *met += 1;
+        *met > repeats
+    };
+    let most = words.len().min(most);
+    words[..most].iter().position(more).unwrap_or(most)
 }
 
 /// How much of the training is done where this share of a chunk is.
@@ -431,18 +439,12 @@ fn thin(model: &Model, ids: &[u32], s: &mut Scratch, rng: &mut Rng) -> u64 {
     words
 }
 
-/// How many positions the block at `at` has.
-#[inline(always)]
-fn positions(model: &Model, at: usize, s: &Scratch) -> usize {
-    model.together.min(s.kept.len() - at)
-}
-
 /// Find the rows, as company, of the block's words and of a window on both sides. Returns their places: that of position b
 /// is b + window.
 #[inline(always)]
 fn find_near<B: Block>(model: &Model, at: usize, s: &mut Scratch) -> Range<usize> {
     let window = model.options.window;
-    let places = window.saturating_sub(at)..(positions(model, at, s) + 2 * window).min(s.kept.len() + window - at);
+    let places = window.saturating_sub(at)..(s.count + 2 * window).min(s.kept.len() + window - at);
     for place in places.clone() {
         s.near[place] = B::company_row(model, s, s.kept[at + place - window]);
     }
@@ -459,7 +461,7 @@ fn draw_reach(model: &Model, rng: &mut Rng) -> usize {
 /// Returns how many there are.
 #[inline(always)]
 fn find_company<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) -> usize {
-    let (window, count) = (model.options.window, positions(model, at, s));
+    let (window, count) = (model.options.window, s.count);
     find_near::<B>(model, at, s);
     let mut pairs = 0;
     for b in 0..count {
@@ -499,7 +501,7 @@ unsafe fn copy_rows(from: *const *mut f32, to: *mut *mut f32, count: usize) {
 /// need first noted.
 #[inline(always)]
 fn find_rows<B: Block>(model: &Model, at: usize, s: &mut Scratch, rng: &mut Rng) {
-    let count = positions(model, at, s);
+    let count = s.count;
     for b in 0..B::BLOCK {
         s.x[b] = if b < count { B::word_row(model, s, s.kept[at + b]) } else { s.zero.as_mut_ptr() };
     }
@@ -644,7 +646,7 @@ mod tests {
             (0..m.rows).map(|r| m.read(r)[..o.dim].iter().map(|&x| f64::from(x)).collect()).collect()
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
-        let block = model.together;
+        let (block, repeats) = if o.method == Method::Cbow { (256, 12) } else { (32, 4) };
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let add = |to: &mut [f64], gain: f64, from: &[f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += gain * f);
@@ -657,11 +659,15 @@ mod tests {
             thin(&model, &ids[place..ids.len().min(place + CHUNK)], &mut scratch, &mut rng);
             let s = &scratch;
             let mut noise: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
-            for at in (0..s.kept.len()).step_by(block) {
+            let mut at = 0;
+            while at < s.kept.len() {
                 let progress = (chunk as f64 + at as f64 / s.kept.len() as f64) / (chunks * o.epochs as u64) as f64;
                 let last = if o.method == Method::Cbow { 0.1 } else { 0.05 };
                 let alpha = f64::from(o.alpha) * (1.0 - (1.0 - last) * progress);
-                let positions = at..(at + block).min(s.kept.len());
+                let again =
+                    |&i: &usize| s.kept[at..i].iter().filter(|&&word| word % 512 == s.kept[i] % 512).count() == repeats;
+                let most = (at + block).min(s.kept.len());
+                let positions = at..(at..most).find(again).unwrap_or(most);
                 let of_block = if o.method == Method::Cbow { draw_reach(&model, &mut rng) } else { 0 };
                 let company: Vec<Vec<usize>> = positions
                     .clone()
@@ -673,7 +679,7 @@ mod tests {
                     .collect();
                 let next: Vec<usize> = (0..shared).map(|j| draw_noise(&model, j, shared, &mut rng) as usize).collect();
                 let (x0, c0, mut c1) = (x.clone(), c.clone(), c.clone()); // c1: with what the block's pairs have added
-                for (i, company) in positions.zip(&company) {
+                for (i, company) in positions.clone().zip(&company) {
                     let word = s.kept[i] as usize;
                     match o.method {
                         Method::SkipGram => {
@@ -710,7 +716,7 @@ mod tests {
                         }
                     }
                 }
-                noise = next;
+                (at, noise) = (positions.end, next);
             }
         }
         (x, c)
@@ -735,6 +741,25 @@ mod tests {
                 let worst = largest_difference(&x, &model.vectors).max(largest_difference(&c, &model.context));
                 assert!(worst < 5e-5, "{method:?} {} at dim {dim}: {worst}", level.name());
             }
+        }
+    }
+
+    #[test]
+    fn a_text_that_repeats_itself_does_not_run_away() {
+        let (mut ids, mut counts) = text(400, 500);
+        for word in 300..320 {
+            let at = (word - 300) * ids.len() / 20;
+            ids.splice(at..at, std::iter::repeat_n(word as u32, 200));
+            counts[word] += 200;
+        }
+        for method in METHODS {
+            let mut model = Model::new(&counts, options(method, 20), Level::chosen().unwrap()).unwrap();
+            model.run(&ids, 0, 2 * Model::chunks(ids.len()));
+            let longest = |matrix: &Matrix| {
+                (0..400).map(|r| matrix.read(r).iter().map(|x| x * x).sum::<f32>().sqrt()).fold(0.0, f32::max)
+            };
+            let (longest, context) = (longest(&model.vectors), longest(&model.context));
+            assert!(longest < 8.0 && context < 8.0, "{method:?}: {longest} {context}");
         }
     }
 

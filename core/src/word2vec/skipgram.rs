@@ -4,7 +4,7 @@
 //! see what those before it changed.
 
 use super::products::{self, by_groups};
-use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, positions, true_gains};
+use super::{Block, Done, Model, Scratch, find_company, find_rows, loss, noise_gains, true_gains};
 use crate::random::Rng;
 use crate::simd::{LANES, Simd};
 
@@ -15,7 +15,7 @@ impl Block for SkipGram {
     const BLOCK: usize = 32;
     const SHARED: usize = 32;
     const EARLY: usize = 16;
-    const MEETINGS: f64 = 1.5;
+    const REPEATS: u8 = 4;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
@@ -39,7 +39,7 @@ impl Block for SkipGram {
     ) {
         unsafe {
             let (stride, dim, shared) = (model.vectors.stride, model.options.dim, s.shared);
-            let count = positions(model, at, s);
+            let count = s.count;
             let pairs = find_company::<Self>(model, at, s, rng);
             find_rows::<Self>(model, at, s, rng);
 
