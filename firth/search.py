@@ -47,7 +47,7 @@ class Statistics(NamedTuple):
 class Index:
     """Keys that are asked again and again: what is prepared for the first queries serves the later ones.
 
-    The first 8 queries are scored with all keys as they are. Then the keys are turned into codes, d + 13 bytes a key, at
+    The first 8 queries are scored with all keys as they are. Then the keys are turned into codes, d + 8 bytes a key, at
     several GB a second. All methods are exact, as `top_k` is, for every metric.
 
     Parameters

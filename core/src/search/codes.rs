@@ -24,7 +24,7 @@ const SHARE: usize = 192;
 /// Added to a number under 2^51 it leaves no bits for a fraction (ties to even), and the whole number in the lowest bits.
 const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
-/// The codes of n keys, and three numbers each.
+/// The codes of n keys, and two numbers each.
 pub struct Codes {
     pub n: usize,
     /// Steps of four dimensions.
@@ -32,11 +32,9 @@ pub struct Codes {
     panels: MmapMut,
     /// a / |x|: what a code is worth; 0 for a vector of zeros.
     pub ratios: Vec<f32>,
-    /// |x - a c| / |x|, rounded up.
-    pub errors: Vec<f32>,
     /// |x| / unit, at most 1.
     pub norms: Vec<f32>,
-    /// Of each tile, the largest of its errors, norms, and norms times errors.
+    /// Of each tile, the largest of its errors (|x - a c| / |x|, rounded up), norms, and norms times errors.
     pub largest: Vec<[f32; 3]>,
     /// A power of two that no key is longer than.
     pub unit: f64,
@@ -87,7 +85,7 @@ impl Codes {
             })
         });
         let largest = largest.collect();
-        Ok(Codes { n, steps, panels, ratios, errors, norms, largest, unit })
+        Ok(Codes { n, steps, panels, ratios, norms, largest, unit })
     }
 
     /// Bytes from one panel to the next.
@@ -102,7 +100,7 @@ impl Codes {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        self.panels.len() + 12 * self.norms.len() + 12 * self.largest.len()
+        self.panels.len() + 8 * self.norms.len() + 12 * self.largest.len()
     }
 }
 
@@ -233,7 +231,7 @@ mod tests {
                 }
                 // The ratio is rounded to float32: 2^-24 of each number.
                 let slack = norm * 0.5f64.powi(23);
-                assert!(residual.sqrt() <= f64::from(codes.errors[row]) * norm + slack, "row {row}");
+                assert!(residual.sqrt() <= f64::from(codes.largest[row / TILE][0]) * norm + slack, "row {row}");
                 assert!(norm <= codes.unit);
                 assert!(
                     (f64::from(codes.norms[row]) * codes.unit - norm).abs()

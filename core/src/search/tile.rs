@@ -119,7 +119,7 @@ impl Block {
 
     /// What the bound needs to know of a key.
     pub fn share(&self, codes: &Codes, row: usize) -> Share {
-        let (ratio, error, norm) = (codes.ratios[row], codes.errors[row], codes.norms[row]);
+        let (ratio, norm, [error, ..]) = (codes.ratios[row], codes.norms[row], codes.largest[row / TILE]);
         match self.metric {
             Metric::Cosine => Share { error, size: f32::from(ratio > 0.0), square: 0.0 },
             _ => Share { error: error * norm, size: norm, square: norm * norm },
@@ -152,9 +152,6 @@ impl Block {
             for (weight, &allowed) in weights.iter_mut().zip(&allowed[keys.clone()]) {
                 *weight = if allowed { *weight } else { f32::NAN };
             }
-        }
-        for line in codes.errors[keys.clone()].chunks(LANES) {
-            prefetch_far(line.as_ptr()); // few of them will be read, where nothing else would have fetched them
         }
         self.tiles.clear();
         for (tile, &[error, norm, both]) in codes.largest[keys.start / TILE..][..padded / TILE].iter().enumerate() {
