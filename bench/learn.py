@@ -196,8 +196,11 @@ def fill(tasks: list[Task], programs: Callable[[Task], list[str]], folder: Path,
 # The report.
 
 
-def speed(task: Task, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Times and memory of each program, and the ratios to firth of each round in which all ran."""
+def speed(task: Task, runs: list[dict[str, Any]], now: str) -> dict[str, Any]:
+    """Times and memory of each program, and the ratios to firth of each round in which all ran.
+
+    Rounds of the firth of `now`; if there are none, of the newest before it, which is told.
+    """
     by_round: dict[str, dict[str, dict[str, Any]]] = {}
     for run in runs:
         if run["quiet"]:
@@ -205,8 +208,16 @@ def speed(task: Task, runs: list[dict[str, Any]]) -> dict[str, Any]:
     whole = [one for one in by_round.values() if {"firth", task.programs[1]} <= set(one)]
     if not whole:
         return {}
+    versions = [one["firth"]["version"] for _, one in sorted(by_round.items()) if one in whole]
+    measured = now if now in versions else versions[-1]
+    whole = [one for one in whole if one["firth"]["version"] == measured]
     programs = [program for program in task.programs if all(program in one for one in whole)]
-    told: dict[str, Any] = {"rounds": len(whole), "processors": sorted({one["firth"]["processor"] for one in whole})}
+    told: dict[str, Any] = {
+        "rounds": len(whole),
+        "processors": sorted({one["firth"]["processor"] for one in whole}),
+        "firth_version": measured,
+        "firth_has_changed_since": measured != now,
+    }
     for program in programs:
         of = [one[program] for one in whole]
         told[program] = {key: spread([run[key] for run in of], 2) for key in ("loop_s", "end_to_end_s", "peak_mib")}
@@ -283,14 +294,20 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float 
 
 def report(folder: Path) -> None:
     kept = [run for run in recorded(folder) if run["task"] in TASKS]
-    kept = [run for run in kept if run["version"] == version(run["program"], folder, TASKS[run["task"]])]
+    now = {(name, program): version(program, folder, task) for name, task in TASKS.items() for program in task.programs}
+
+    def current(run: dict[str, Any]) -> bool:
+        return run["version"] == now.get((run["task"], run["program"]))
+
+    kept = [run for run in kept if run["program"] == "firth" or current(run)]
     tasks: dict[str, Any] = {}
     for name, task in TASKS.items():
         runs = [run for run in kept if run["task"] == name]
         if runs:
             settings = GLOVE if task.method == "glove" else GENERAL
             what = f"{task.method}, dim {task.dim}, epochs {task.epochs}, {settings}"
-            tasks[name] = {"what": what, "speed": speed(task, runs), "quality": quality(task, runs, folder)}
+            judged = quality(task, [run for run in runs if current(run)], folder)
+            tasks[name] = {"what": what, "speed": speed(task, runs, now[name, "firth"]), "quality": judged}
     corpora = sorted({TASKS[name].corpus for name in tasks})
     peers = sorted({run["program"] for run in kept} - {"firth", "gensim"})
     gcc = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()

@@ -239,7 +239,7 @@ impl Plan {
         let most = (ANSWERS / k).clamp(GROUP, MOST_QUERIES);
         let chunk = q.div_ceil(2 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
         let chunks = pieces(q, chunk);
-        let segments = threads.div_ceil(chunks.len().max(1)).max(n.div_ceil(1 << 31));
+        let segments = threads.div_ceil(chunks.len().max(1));
         let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).max(TILE));
         Plan { threads, chunks, segments }
     }

@@ -37,7 +37,7 @@ pub struct Task<'a> {
     pub goal: Goal,
     pub allowed: Option<&'a [bool]>,
     pub own: Own,
-    /// Begins with a multiple of TILE; no more than u32 counts.
+    /// Begins with a multiple of TILE.
     pub keys: Range<usize>,
     /// Of these are the keys that thresholds to start with come from; begins with a multiple of TILE.
     pub sampled: Range<usize>,
