@@ -48,7 +48,7 @@ bench-learn: $(VENV)/.dev  ## learning against its peers (hours; needs FOLDER as
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python bench/learn.py --folder $(FOLDER)
 
-bench-search: $(VENV)/.dev  ## exact search against its peers (two hours; needs FOLDER as bench/README.md has it)
+bench-search: $(VENV)/.dev  ## exact search against its peers (an hour or two; needs FOLDER as bench/README.md has it)
 	$(BIN)/python -m pip install --quiet --group bench-search
 	$(BIN)/python bench/search.py --folder $(FOLDER)
 

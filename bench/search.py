@@ -35,7 +35,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np  # after what it reads when it starts
 from common import machine, run_child, spread, write_result
-from search_peers import GRAPH_K, GRAPHS, KS, LOAD_K, NOTES, PACKAGES, PEERS, SINGLES, THREADS, installed, others
+from search_peers import GRAPH_K, GRAPHS, KS, LOAD_K, NOTES, PACKAGES, PEERS, THREADS, installed, others
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = {"search": 5, "load": 5, "graph": 3}
@@ -98,10 +98,10 @@ def right_rows(keys: np.ndarray, queries: np.ndarray, k: int, euclidean: bool = 
 def version(peer: str) -> str:
     """Of a package its number; of firth a digest of what searches, so that other commits leave it."""
     if peer != "firth":
-        return importlib.metadata.version(PACKAGES[peer]) if peer in PACKAGES else ""
-    sources = [path for place in ("search/*", "simd/*", "*.rs") for path in (HERE.parent / "core" / "src").glob(place)]
-    sources = [path for path in sources if path.name not in ("lib.rs", "digest.rs", "random.rs", "peak.rs")]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()[:10]
+        return importlib.metadata.version(PACKAGES[peer]) if peer in PACKAGES and installed(peer) else ""
+    places = ("core/src/search/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/vectors.rs", "firth/search.py")
+    sources = sorted(path for place in places for path in HERE.parent.glob(place))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
@@ -196,13 +196,12 @@ def ratios(by_round: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
 
 
 def by_rounds(runs: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """What each program told in each round that firth and another have run."""
+    """What each program told in each round that was not broken off."""
     told: dict[int, dict[str, dict[str, Any]]] = {}
     for run in runs:
         told.setdefault(run["round"], {})[run["peer"]] = run
-    return [
-        told[round_] for round_ in sorted(told) if "firth" in told[round_] and set(told[round_]) - {"firth", "peaks"}
-    ]
+    most = max((len(peers) for peers in told.values()), default=0)
+    return [peers for _, peers in sorted(told.items()) if "firth" in peers and 1 < most == len(peers)]
 
 
 def of_search(runs: list[dict[str, Any]], ks: list[int]) -> dict[str, Any]:
@@ -216,8 +215,8 @@ def of_search(runs: list[dict[str, Any]], ks: list[int]) -> dict[str, Any]:
             of_k[peer] = {key: spread([one[peer][key] for one in compared], 4) for key in compared[0][peer]}
             last = whole[-1][peer][k]
             of_k[peer] |= {key: last[key] for key in last if key not in of_k[peer]}
-        if all("peaks" in one for one in whole):
-            of_k["firth"] |= shares(whole, k)
+        if "peaks" in whole[0]["firth"]:
+            of_k["firth"] |= shares([one["firth"] for one in whole], k)
     firth = whole[-1]["firth"]
     return told | {
         "codes_over_vectors": round(firth["code_bytes"] / firth["vector_bytes"], 3),
@@ -225,12 +224,12 @@ def of_search(runs: list[dict[str, Any]], ks: list[int]) -> dict[str, Any]:
     }
 
 
-def shares(whole: list[dict[str, dict[str, Any]]], k: str) -> dict[str, Any]:
-    """Operations and bytes a second, and over the peaks of the same round; codes that the cache holds are read faster."""
+def shares(runs: list[dict[str, Any]], k: str) -> dict[str, Any]:
+    """Operations and bytes a second, and over the peaks of the same run; codes that the cache holds are read faster."""
     told: dict[str, list[float]] = {}
-    for one in whole:
-        run, peaks = one["firth"], one["peaks"]
-        operations = 2 * (run["vector_bytes"] // 4) * run[k]["queries"] / run[k]["batch_s"]
+    for run in runs:
+        peaks = run["peaks"]
+        operations = 2 * (run["vector_bytes"] // 4) * QUERIES / run[k]["batch_s"]
         read = run["code_bytes"] / (1e-3 * run[k]["single_ms"])
         for key, value in {
             "batch_gop_per_s": operations / 1e9,
@@ -300,19 +299,17 @@ def report(asked: dict[str, list[str]], folder: Path) -> None:
                 one = of_search(runs, [LOAD_K] if part == "load" else list(KS))
             measured = sorted(run["date"] for run in runs)
             told.setdefault(part, {})[workload] = {"measured": [measured[0], measured[-1]]} | one
-    peaks = [run for run in kept if run["peer"] == "peaks"]
+    peaks = [run["peaks"] for run in kept if "peaks" in run]
     known = sorted({PACKAGES[run["peer"]] for run in kept if run["peer"] in PACKAGES} | {"numpy"})
     write_result(
         "search",
         {
-            "what": f"exact top-k of {QUERIES} queries at once and {SINGLES} one by one; ratios are the best peer's over firth's",
+            "what": f"exact top-k of {QUERIES} queries at once and of one; ratios are the best peer's over firth's",
             "threads": THREADS,
             "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
             "calls": NOTES,
             "peaks": {
-                key: f"{statistics.median(run[key] for run in peaks):.4g}"
-                for key in ("int8_ops_per_s", "f32_flops_per_s", "read_bytes_per_s")
-                if peaks
+                key: float(f"{statistics.median(one[key] for one in peaks):.4g}") for key in (peaks[0] if peaks else ())
             },
             **told,
         },
@@ -351,8 +348,7 @@ def main() -> None:
         for part, workloads in asked.items():
             peers = [peer for peer in (GRAPHS if part == "graph" else PEERS) if peer in wanted]
             for workload in workloads:
-                first = ["peaks"] if part == "search" else []
-                rounds(part, workload, first + peers, folder, given.rounds or ROUNDS[part])
+                rounds(part, workload, peers, folder, given.rounds or ROUNDS[part])
     if given.step != "rounds":
         report(asked, folder)
 
