@@ -166,8 +166,9 @@ def brief(told: dict[str, Any]) -> str:
 
 @contextmanager
 def busy(number: int) -> Iterator[None]:
-    """So many processes that never wait."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    """So many processes that never wait, until this one ends."""
+    loop = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    processes = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(number)]
     try:
         yield
     finally:
