@@ -34,6 +34,7 @@ impl Block for Cbow {
     const SHARED: usize = GROUPS * EACH;
     const EARLY: usize = Self::SHARED;
     const REPEATS: u8 = 12;
+    const MEETINGS: f64 = 4.0;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {

@@ -106,6 +106,9 @@ trait Block {
     /// A block ends before a word comes once more than this: its gradients, all taken at the block's start, add up, and where
     /// a text repeats itself ("00 00 00", a vocabulary of a few words) they would overshoot, each time further.
     const REPEATS: u8;
+    /// And the most frequent word may be met so often in a block on average: of a vocabulary of a few words the noise is the
+    /// same few.
+    const MEETINGS: f64;
 
     /// The row of a word that a position is of.
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32;
@@ -137,6 +140,8 @@ pub struct Model {
     noise: Quantiles,
     /// How often each of the HOT most frequent words is met in a chunk; none if one thread trains.
     hot: Vec<f32>,
+    /// Positions that take their gradients together at most; fewer than a block has where the vocabulary is small.
+    together: usize,
     level: Level,
 }
 
@@ -168,7 +173,14 @@ impl Model {
         };
         let hot = if options.threads > 1 { HOT } else { 0 };
         let hot = counts.iter().zip(&keep).take(hot).map(met).collect();
-        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, level })
+        let kept = counts.iter().zip(&keep).map(|(&count, &keep)| count as f64 * f64::from(keep));
+        let (most, all) = kept.fold((0.0, 0.0), |(most, all), kept| (f64::max(most, kept), all + kept));
+        let (block, meetings) = match options.method {
+            Method::SkipGram => (SkipGram::BLOCK, SkipGram::MEETINGS),
+            Method::Cbow => (Cbow::BLOCK, Cbow::MEETINGS),
+        };
+        let together = ((meetings * all / most) as usize).clamp(1, block);
+        Ok(Model { options, vectors, context, keep, noise: Quantiles::new(&weights), hot, together, level })
     }
 
     /// Begin with these vectors of some words, (rows, dim) each, instead of random ones and zeros.
@@ -383,7 +395,7 @@ unsafe fn train_blocks<S: Simd, B: Block>(model: &Model, text: &[u32], chunk: u6
     }
     let (mut at, mut block) = (0, 0);
     while at < s.kept.len() {
-        s.count = block_length(&s.kept[at..], B::BLOCK, B::REPEATS);
+        s.count = block_length(&s.kept[at..], model.together, B::REPEATS);
         let alpha = rate(model, text.len(), chunk, at as f64 / s.kept.len() as f64);
         unsafe { B::train::<S>(model, at, alpha, block % LOSS_EVERY == 0, s, &mut rng, done) };
         at += s.count;
@@ -646,7 +658,7 @@ mod tests {
             (0..m.rows).map(|r| m.read(r)[..o.dim].iter().map(|&x| f64::from(x)).collect()).collect()
         };
         let (mut x, mut c) = (rows(&model.vectors), rows(&model.context));
-        let (block, repeats) = if o.method == Method::Cbow { (256, 12) } else { (32, 4) };
+        let (block, repeats) = (model.together, if o.method == Method::Cbow { 12 } else { 4 });
         let sigmoid = |s: f64| 1.0 / (1.0 + (-s).exp());
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let add = |to: &mut [f64], gain: f64, from: &[f64]| to.iter_mut().zip(from).for_each(|(t, f)| *t += gain * f);

@@ -16,6 +16,7 @@ impl Block for SkipGram {
     const SHARED: usize = 32;
     const EARLY: usize = 16;
     const REPEATS: u8 = 4;
+    const MEETINGS: f64 = 1.5;
 
     #[inline(always)]
     fn word_row(model: &Model, s: &mut Scratch, word: u32) -> *mut f32 {
