@@ -15,7 +15,7 @@ const MARGIN: f64 = 1.0 + 16.0 * ROUNDOFF;
 const RANGE: f64 = (1u64 << 60) as f64;
 
 /// What the bound needs to know of a key: size * error, size, and size^2 where the metric is "euclidean".
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Share {
     pub error: f32,
     pub size: f32,

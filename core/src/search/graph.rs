@@ -6,7 +6,7 @@ use super::bound::{key_floor, lowered};
 use super::codes::{Codes, TILE};
 use super::exact::Hit;
 use super::scan::Task;
-use super::{Found, Goal, Keys, Metric, Own, Statistics, Totals, in_parallel};
+use super::{Found, Goal, Keys, Metric, Own, Queries, Statistics, Totals, in_parallel};
 use crate::simd::Level;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
@@ -109,8 +109,7 @@ impl Graph {
     /// Compare a strip with itself, or with all later ones.
     fn meet(&self, keys: &Keys, stage: usize, strip: usize, level: Level, totals: &Totals, stop: &dyn Fn() -> bool) {
         let rows = self.rows(strip);
-        let queries: Vec<f64> =
-            keys.vectors[rows.start * keys.d..rows.end * keys.d].iter().map(|&x| f64::from(x)).collect();
+        let queries = Queries::F32(keys.vectors).take(rows.start * keys.d..rows.end * keys.d);
         let task = Task {
             codes: keys.codes,
             vectors: keys.vectors,

@@ -180,8 +180,7 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
     }
     let mut least = vec![f64::NEG_INFINITY; scan.bests.len()];
     for (place, &i) in scan.places.iter().enumerate() {
-        let query = scan.groups[place / G].queries[place % G].as_ref().expect("the place is taken");
-        least[i] = query.in_key_units(scan.bests[i].threshold);
+        least[i] = scan.groups[place / G].query(place % G).in_key_units(scan.bests[i].threshold);
     }
     Some((scan.bests.into_iter().map(Best::finish).collect(), least))
 }
@@ -251,6 +250,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         (scan, plain)
     }
 
+    /// Turn to a block of keys, for all queries that have codes; returns its panels, whole tiles.
+    #[inline(always)]
+    fn turn_to(&mut self, task: &Task, codes: &Codes, keys: Range<usize>, statistics: &mut Statistics) -> *const u8 {
+        statistics.scanned += (keys.len() * self.places.len()) as u64;
+        self.block.fill(codes, task.allowed, keys.clone());
+        codes.panels(keys.start / PANEL..keys.end.next_multiple_of(TILE) / PANEL).as_ptr()
+    }
+
     /// Thresholds to start with, from a sample of the keys: at least k of them score what the k-th of the largest scores of
     /// some groups of them allows.
     ///
@@ -266,11 +273,9 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     ) {
         let groups = (2 * k).div_ceil(TILE);
         let mut largest = vec![[[f32::NEG_INFINITY; TILE]; G]; groups * self.groups.len()];
-        let mut share = Share { error: 0.0, size: 0.0, square: 0.0 };
+        let mut share = Share::default();
         for keys in pieces(task.sample(k, G), task.block()) {
-            statistics.scanned += (keys.len() * self.places.len()) as u64;
-            self.block.fill(codes, task.allowed, keys.clone());
-            let panels = codes.panels(keys.start / PANEL..keys.end.next_multiple_of(TILE) / PANEL).as_ptr();
+            let panels = self.turn_to(task, codes, keys, statistics);
             for (group, largest) in self.groups.iter().zip(largest.chunks_mut(groups)) {
                 // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
                 let of_block = unsafe {
@@ -284,8 +289,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             let largest = largest[g * groups..][..groups].iter();
             let mut largest: Vec<f32> = largest.flat_map(|largest| largest[j]).collect();
             let (_, kth, _) = largest.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
-            let query = self.groups[g].queries[j].as_ref().expect("the place is taken");
-            self.bests[i].threshold = f64::from(*kth) - f64::from(bound(query.factors, share));
+            self.bests[i].threshold = f64::from(*kth) - f64::from(bound(self.groups[g].query(j).factors, share));
             self.groups[g].raise(j, self.bests[i].threshold);
         }
     }
@@ -303,14 +307,12 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         out: &mut Scans<G>,
         statistics: &mut Statistics,
     ) {
-        statistics.scanned += (keys.len() * self.places.len()) as u64;
-        self.block.fill(codes, task.allowed, keys.clone());
+        let panels = self.turn_to(task, codes, keys.clone(), statistics);
         if let Some(strips) = &task.strips
             && PAIRS
         {
             strips.least_of(keys.clone(), &mut self.block.least);
         }
-        let panels = codes.panels(keys.start / PANEL..keys.end.next_multiple_of(TILE) / PANEL).as_ptr();
         let next = codes.panels(keys.end / PANEL..task.keys.end.min(keys.end + keys.len()).div_ceil(PANEL));
         let mut ahead = Ahead::new(next, keys.len().div_ceil(TILE) * self.groups.len());
         for g in 0..self.groups.len() {
@@ -354,7 +356,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 if !task.allows(row, i) {
                     continue;
                 }
-                let query = self.groups[g].queries[j].as_ref().expect("nothing reaches the threshold of a free place");
+                let query = self.groups[g].query(j); // nothing reaches the threshold of a free place
                 let bound = bound(query.factors, self.block.share(codes, row));
                 let most = f64::from(out.scores[j][l]) + f64::from(bound);
                 let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[row], most);
@@ -404,7 +406,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let mut waiting = std::mem::take(&mut self.waiting);
         for Waiting { place, row, most, sides } in waiting.drain(..) {
             let (i, key, norm) = (self.places[place], task.vector(row), codes.norms[row]);
-            let coded = self.groups[place / G].queries[place % G].as_ref().expect("it has a candidate");
+            let coded = self.groups[place / G].query(place % G);
             let most = coded.most(self.exact[i].rough_dot(key), norm, task.d).min(most);
             let at = row.wrapping_sub(self.block.first);
             let sides = sides & self.sides::<EUCLIDEAN, PAIRS>(coded, i, at, norm, most);

@@ -43,7 +43,7 @@ pub struct Group<S: Int8, const G: usize> {
     /// What queries' own squares take off their scores as neighbours of keys, and scan units in a key unit.
     owns: [f32; LANES],
     per_key_unit: [f32; G],
-    pub queries: [Option<Query>; G],
+    queries: [Option<Query>; G],
 }
 
 impl<S: Int8, const G: usize> Group<S, G> {
@@ -73,6 +73,12 @@ impl<S: Int8, const G: usize> Group<S, G> {
         self.per_key_unit[place] = query.per_key_unit as f32;
         self.queries[place] = Some(query);
         self.raise(place, threshold);
+    }
+
+    /// The query in a place that is taken.
+    #[inline]
+    pub fn query(&self, place: usize) -> &Query {
+        self.queries[place].as_ref().expect("the place is taken")
     }
 
     pub fn raise(&mut self, place: usize, threshold: f64) {
@@ -360,7 +366,7 @@ pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G
     group: &Group<S, G>,
     largest: &mut [[[f32; TILE]; G]],
 ) -> Share {
-    let mut most = Share { error: 0.0, size: 0.0, square: 0.0 };
+    let mut most = Share::default();
     let every = largest.len();
     for (tile, share) in block.tiles.iter().enumerate().filter_map(|(tile, share)| Some((tile, (*share)?))) {
         most = most.max(share);
