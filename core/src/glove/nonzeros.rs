@@ -7,6 +7,10 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::ops::Range;
 
+/// Pairs of a row that are trained one after the other, about. With all that it has with a block of columns (hundreds, where
+/// both are frequent) a row runs after this block, and what is learned depends on the order (bench/LOG.md).
+const RUN: usize = 8;
+
 /// Pairs of one row that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -16,8 +20,8 @@ pub struct Run {
     pub length: u16,
 }
 
-/// The pairs of a few rows of a block with one block of columns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Pairs of a few rows of a block with one block of columns, for one visit: about [`RUN`] of each row.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The block of the columns.
     pub columns: u32,
@@ -39,45 +43,50 @@ pub struct Strip {
 impl Strip {
     /// Lay out rows. `ends`: for each of them, where its pairs end in `columns` (ascending, no greater than the row) and
     /// `logs`; `first` is the first row.
+    ///
+    /// Where rows have more than RUN pairs with a block of columns, these are dealt out to several cells.
     pub fn new(blocks: &Blocks, first: usize, ends: &[usize], columns: &[u32], logs: &[f32]) -> Strip {
         let block = blocks.of(first);
         let before = blocks.rows(block).start;
-        let mut cells: Vec<Cell> =
-            (0..=block).map(|columns| Cell { columns: columns as u32, ..Cell::default() }).collect();
         // Each row's pairs are cut where a block ends.
-        let mut cuts = Vec::new();
+        let mut cuts = vec![Vec::new(); block + 1];
         let mut at = 0;
-        for (row, &end) in ends.iter().enumerate() {
+        for (row, &end) in (first - before..).zip(ends) {
             while at < end {
-                let cell = blocks.of(columns[at] as usize);
-                let limit = blocks.rows(cell).end as u32;
+                let cut = blocks.of(columns[at] as usize);
+                let limit = blocks.rows(cut).end as u32;
                 let length = columns[at..end].partition_point(|&column| column < limit);
-                cuts.push((cell, row, at..at + length));
-                cells[cell].runs.end += 1;
-                cells[cell].pairs.end += length;
+                cuts[cut].push((row, at..at + length));
                 at += length;
             }
         }
-        let (mut run, mut pair) = (0, 0);
-        for cell in &mut cells {
-            let (runs, pairs) = (cell.runs.end, cell.pairs.end);
-            (cell.runs, cell.pairs) = (run..run, pair..pair); // they grow below
-            (run, pair) = (run + runs, pair + pairs);
-        }
-        let mut out = (vec![Run { row: 0, length: 0 }; run], vec![0u16; pair], vec![0f32; pair + LANES]);
-        for (number, row, from) in cuts {
-            let (cell, start) = (&mut cells[number], blocks.rows(number).start as u32);
-            out.0[cell.runs.end] = Run { row: (first + row - before) as u16, length: from.len() as u16 };
-            cell.runs.end += 1;
-            let to = cell.pairs.end..cell.pairs.end + from.len();
-            cell.pairs.end = to.end;
-            out.2[to.clone()].copy_from_slice(&logs[from.clone()]);
-            for (to, &column) in out.1[to].iter_mut().zip(&columns[from]) {
-                *to = (column - start) as u16;
+        let mut strip = (Vec::new(), Vec::new(), Vec::with_capacity(at + LANES));
+        let mut cells = Vec::new();
+        for (number, cuts) in cuts.iter().enumerate().filter(|(_, cuts)| !cuts.is_empty()) {
+            let start = blocks.rows(number).start as u32;
+            let pairs: usize = cuts.iter().map(|(_, pairs)| pairs.len()).sum();
+            let visits = pairs.div_ceil(RUN * cuts.len());
+            for visit in 0..visits {
+                let (run, pair) = (strip.0.len(), strip.1.len());
+                for (row, pairs) in cuts {
+                    let dealt = strip.1.len();
+                    for at in pairs.clone().skip((visit + row) % visits).step_by(visits) {
+                        strip.1.push((columns[at] - start) as u16);
+                        strip.2.push(logs[at]);
+                    }
+                    if strip.1.len() > dealt {
+                        strip.0.push(Run { row: *row as u16, length: (strip.1.len() - dealt) as u16 });
+                    }
+                }
+                let (runs, pairs) = (run..strip.0.len(), pair..strip.1.len());
+                if !pairs.is_empty() {
+                    cells.push(Cell { columns: number as u32, runs, pairs });
+                }
             }
         }
-        cells.retain(|cell| !cell.pairs.is_empty());
-        Strip { block, cells, runs: Store::Memory(out.0), columns: Store::Memory(out.1), logs: Store::Memory(out.2) }
+        strip.2.resize(at + LANES, 0.0);
+        let (runs, columns, logs) = (Store::Memory(strip.0), Store::Memory(strip.1), Store::Memory(strip.2));
+        Strip { block, cells, runs, columns, logs }
     }
 
     fn bytes(&self) -> usize {
