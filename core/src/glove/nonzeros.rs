@@ -274,6 +274,14 @@ mod tests {
             }
             let nonzeros = gatherer.finish(blocks).unwrap();
             assert_eq!(nonzeros.map.is_some(), room < usize::MAX);
+            // Rows alike in length are dealt out evenly; in a block by itself, a triangle, they reach twice the mean.
+            let cells = |strip: usize| (0..nonzeros.strips[strip].cells.len()).map(move |cell| (strip, cell));
+            let longest = (0..nonzeros.strips.len())
+                .flat_map(cells)
+                .flat_map(|(strip, cell)| nonzeros.cell(strip, cell).0)
+                .map(|run| run.length as usize)
+                .max();
+            assert!(longest.unwrap() <= 2 * RUN);
             let mut found: Vec<(usize, usize, f32)> = nonzeros.iter().collect();
             assert_eq!(found.len(), nonzeros.pairs());
             found.sort_by_key(|&(row, column, _)| (row, column));
