@@ -22,7 +22,7 @@ try:
     from sklearn import neighbors as theirs
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise MissingExtraError(f"firth.sklearn needs scikit-learn ({error}): pip install 'firth[maps]'") from error
+    raise MissingExtraError(f"firth.sklearn needs scikit-learn ({error}): pip install 'firth[sklearn]'") from error
 
 Distance = Literal["euclidean", "cosine"]
 
