@@ -65,8 +65,8 @@ def number_range(values: np.ndarray) -> tuple[float, float]:
 
 def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colours:
     """Clusters in the full space (k-means), each named by the labels nearest to its centre."""
-    count = min(CLUSTERS, len(np.unique(vectors, axis=0)), max(1, len(labels) // 10))
-    centres, which = _k_means(vectors, count, seed)
+    centres, which = _k_means(vectors, min(CLUSTERS, max(1, len(labels) // 10)), seed)
+    count = len(centres)
     order = np.argsort(-np.bincount(which, minlength=count), kind="stable")
     names = []
     for cluster in order:
@@ -81,7 +81,9 @@ def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colour
 
 
 def _k_means(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (count, d) and the number of each row's: k-means++ (Arthur and Vassilvitskii 2007), then Lloyd's iterations.
+    """Up to `count` distinct centres (c, d), and the number of each row's.
+
+    k-means++ (Arthur and Vassilvitskii 2007), then Lloyd's iterations.
 
     Centres are found among `CLUSTERED` rows where there are more.
     """
@@ -92,9 +94,8 @@ def _k_means(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np
     some = some.astype(np.float64)
     centres = some[rng.integers(len(some))][None]
     apart = ((some - centres[0]) ** 2).sum(axis=1)
-    while len(centres) < count:
-        total = apart.sum()
-        chosen = rng.choice(len(some), p=apart / total if total > 0 else None)
+    while len(centres) < count and (total := apart.sum()) > 0:
+        chosen = rng.choice(len(some), p=apart / total)
         centres = np.vstack([centres, some[chosen]])
         apart = np.minimum(apart, ((some - centres[-1]) ** 2).sum(axis=1))
     which = np.full(len(some), -1)
@@ -103,7 +104,7 @@ def _k_means(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np
         if (nearest == which).all():
             break
         which = nearest
-        members = np.eye(count)[which]
+        members = np.eye(len(centres))[which]
         sizes = members.sum(axis=0)[:, None]
         centres = np.where(sizes > 0, members.T @ some / np.maximum(sizes, 1), centres)
     return centres, _nearest(vectors, centres)
