@@ -85,6 +85,23 @@ def test_spectral_start_spans_the_smoothest_functions(vectors):
     np.testing.assert_allclose(overlap, np.eye(2), atol=0.02)  # settled to 0.002 of 1 - the eigenvalue, over its gap
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_descent_is_the_same_with_any_number_of_threads(dims):
+    vectors = (
+        np.random.default_rng(0).standard_normal((2_000, 5)).astype(np.float32)
+    )  # beyond what all pairs are counted for
+    graph = neighbors(vectors, 15, metric="euclidean")
+    ends = []
+    for threads in (1, 3):
+        weights = _core.Weights.gaussian(*umap.graph_arrays(graph, np.float64), 5.0, threads)
+        descent = _core.Tsne(weights, vectors[:, :dims].copy(), 5, 20, 12.0)
+        while descent.run(0.1) < 20:
+            pass
+        ends.append((descent.points(), descent.divergence()))
+    np.testing.assert_array_equal(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1]
+
+
 @pytest.mark.oracle
 @pytest.mark.slow
 def test_weights_are_umap_learns(vectors):

@@ -22,7 +22,7 @@ const LOOSE: f32 = 0.7; // or fill less than this share of it
 /// A grid over a square, and what convolves it.
 pub struct Grid {
     low: [f32; 2],
-    width: f32, // of a box
+    width: f32,  // of a box
     side: usize, // nodes each way
     forward: Arc<dyn RealToComplex<f32>>,
     backward: Arc<dyn ComplexToReal<f32>>,
@@ -187,7 +187,13 @@ impl Grid {
             .par_chunks_mut(side)
             .enumerate()
             .map_init(
-                || (vec![C::default(); whole], vec![C::default(); whole], vec![C::default(); self.columns.get_inplace_scratch_len()]),
+                || {
+                    (
+                        vec![C::default(); whole],
+                        vec![C::default(); whole],
+                        vec![C::default(); self.columns.get_inplace_scratch_len()],
+                    )
+                },
                 |(x, y, scratch), (column, out)| {
                     (0..side).for_each(|row| x[row] = lines[row * length + column]);
                     x[side..].fill(C::default());
@@ -213,7 +219,9 @@ impl Grid {
                 for axis in 0..2 {
                     (0..length).for_each(|column| line[column] = spectrum[column * side + row][axis]);
                     (line[0].im, line[side].im) = (0.0, 0.0); // rounding; the transform insists
-                    self.backward.process_with_scratch(line, found, scratch).expect("the lengths are those of the plan");
+                    self.backward
+                        .process_with_scratch(line, found, scratch)
+                        .expect("the lengths are those of the plan");
                     out.iter_mut().zip(found.iter()).for_each(|(out, &x)| out[axis] = x);
                 }
             },

@@ -63,7 +63,7 @@ fn weigh(squares: &[f64], entropy: f64, weights: &mut [f64]) -> f64 {
         } else {
             beside
         };
-        if !(log.abs() < 600.0) {
+        if log.is_nan() || log.abs() > 600.0 {
             break; // equal distances: no width gives this entropy
         }
     }

@@ -63,7 +63,8 @@ pub fn barnes_hut(points: &[[f32; 3]], out: &mut [[f32; 3]]) -> f64 {
     let low: [f32; 3] = std::array::from_fn(|i| points.iter().map(|p| p[i]).fold(f32::INFINITY, f32::min));
     let extent = (0..3).map(|i| points.iter().map(|p| p[i] - low[i]).fold(0.0, f32::max)).fold(1e-6, f32::max);
     let scale = ((1u32 << BITS) - 1) as f32 / extent;
-    let mut keys: Vec<(u64, u32)> = points.par_iter().zip(0..points.len() as u32).map(|(p, i)| (key(p, &low, scale), i)).collect();
+    let mut keys: Vec<(u64, u32)> =
+        points.par_iter().zip(0..points.len() as u32).map(|(p, i)| (key(p, &low, scale), i)).collect();
     keys.par_sort_unstable();
     let sorted: Vec<[f32; 3]> = keys.iter().map(|&(_, i)| points[i as usize]).collect();
     let mut nodes = Vec::with_capacity(points.len());
@@ -124,7 +125,8 @@ fn key(p: &[f32; 3], low: &[f32; 3], scale: f32) -> u64 {
 fn build(keys: &[(u64, u32)], sorted: &[[f32; 3]], start: usize, bits: u32, width: f32, nodes: &mut Vec<Node>) {
     let (own, points) = (nodes.len(), &sorted[start..start + keys.len()]);
     let count = keys.len() as f32;
-    let centre = std::array::from_fn(|i| (points.iter().map(|p| f64::from(p[i])).sum::<f64>() / points.len() as f64) as f32);
+    let centre =
+        std::array::from_fn(|i| (points.iter().map(|p| f64::from(p[i])).sum::<f64>() / points.len() as f64) as f32);
     let leaf = if keys.len() <= LEAF || bits == 0 { start as u32 } else { NONE };
     nodes.push(Node { centre, count, squared: (width / ANGLE).powi(2), after: 0, leaf });
     if leaf == NONE {
@@ -171,7 +173,10 @@ mod tests {
         let (forces, total) = plain(points);
         let pairs = || out.iter().flatten().zip(forces.iter().flatten());
         let mean = (pairs().map(|(_, x)| x * x).sum::<f64>() / out.len() as f64).sqrt();
-        ((pairs().map(|(&x, y)| (f64::from(x) - y).powi(2)).sum::<f64>() / out.len() as f64).sqrt() / mean, (sum / total - 1.0).abs())
+        (
+            (pairs().map(|(&x, y)| (f64::from(x) - y).powi(2)).sum::<f64>() / out.len() as f64).sqrt() / mean,
+            (sum / total - 1.0).abs(),
+        )
     }
 
     #[test]

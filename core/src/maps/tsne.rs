@@ -91,7 +91,9 @@ impl<const D: usize> Descent<D> {
                 columns.iter().zip(weights).map(log).sum()
             })
             .collect();
-        self.entropy + logs.iter().sum::<f64>() + total.ln() * self.graph.weights.iter().map(|&p| f64::from(p)).sum::<f64>()
+        self.entropy
+            + logs.iter().sum::<f64>()
+            + total.ln() * self.graph.weights.iter().map(|&p| f64::from(p)).sum::<f64>()
     }
 
     /// Fill in the forces between all points; the sum over all pairs of 1 / (1 + d^2).
@@ -145,12 +147,7 @@ impl<const D: usize> Descent<D> {
 
 /// Put points beside others that stay, each by itself: it descends from where it is, pulled by its neighbours' probabilities,
 /// k each, and pushed by all. openTSNE's rates, in fewer iterations, since points start among their neighbours.
-pub fn place<const D: usize>(
-    others: &[[f32; D]],
-    rows: &[u32],
-    weights: &[f32],
-    points: &mut [[f32; D]],
-) {
+pub fn place<const D: usize>(others: &[[f32; D]], rows: &[u32], weights: &[f32], points: &mut [[f32; D]]) {
     const ITERATIONS: usize = 50;
     const RATE: f32 = 0.1;
     const EXAGGERATION: f32 = 1.5;

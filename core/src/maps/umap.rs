@@ -21,6 +21,7 @@ impl Curve {
     const PIECES_LOG2: u32 = 5;
     const LOWEST: f32 = 1.0 / (1 << 24) as f32; // numbers below it count as it
     const OCTAVES: usize = 44;
+    const HIGHEST: f32 = 1_048_575.0; // below 2^44 times the lowest; and numbers above it as it
 
     fn new(f: impl Fn(f64) -> f64) -> Curve {
         let pieces = 1usize << Self::PIECES_LOG2;
@@ -37,7 +38,7 @@ impl Curve {
 
     #[inline(always)]
     fn at(&self, x: f32) -> f32 {
-        let x = x.max(Self::LOWEST);
+        let x = x.clamp(Self::LOWEST, Self::HIGHEST);
         let i = ((x.to_bits() - Self::LOWEST.to_bits()) >> (f32::MANTISSA_DIGITS - 1 - Self::PIECES_LOG2)) as usize;
         let [base, slope] = self.0[i.min(self.0.len() - 1)];
         base + slope * x
@@ -195,4 +196,26 @@ impl Layout {
 #[inline(always)]
 fn squared<const D: usize>(a: &[f32; D], b: &[f32; D]) -> f32 {
     (0..D).map(|i| (a[i] - b[i]) * (a[i] - b[i])).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_near_the_curve() {
+        let (a, b) = (1.577, 0.895);
+        let pull = |x: f64| 2.0 * a * b * x.powf(b - 1.0) / (1.0 + a * x.powf(b));
+        let push = |x: f64| 2.0 * b / ((NEAR + x) * (1.0 + a * x.powf(b)));
+        for f in [&pull as &dyn Fn(f64) -> f64, &push] {
+            let curve = Curve::new(f);
+            for i in -2400..2000 {
+                let x = 2f32.powf(i as f32 / 100.0 + 0.003);
+                let error = f64::from(curve.at(x)) / f(f64::from(x)) - 1.0;
+                assert!(error.abs() < 3e-4, "{x}: {error}"); // as said above, and float32
+            }
+            assert_eq!(curve.at(0.0), curve.at(Curve::LOWEST));
+            assert_eq!(curve.at(1e30), curve.at(Curve::HIGHEST));
+        }
+    }
 }
