@@ -11,10 +11,10 @@ use std::time::Instant;
 const FURTHEST_STEP: f32 = 4.0; // umap-learn's clip, of a gradient's coordinate
 const NEAR: f64 = 1e-3; // umap-learn's, so that points that coincide are not pushed infinitely
 
-/// A smooth function of a positive number as straight pieces, PIECES an octave.
+/// A smooth function of a positive number as straight pieces, 32 an octave.
 ///
-/// For powers of x as ours, whose second derivative is at most 2 f / x^2, a piece is within (1 / PIECES)^2 / 4 of f: 2.5e-4,
-/// a hundredth of what the sampling varies by.
+/// The forces fall no faster than x^-2, so that their second derivative is at most 6 f / x^2, and a piece that is x / 32 long is
+/// within 6 / (8 * 32^2) of f: 7.3e-4, far below what the sampling varies by.
 struct Curve(Vec<[f32; 2]>);
 
 impl Curve {
@@ -212,7 +212,7 @@ mod tests {
             for i in -2400..2000 {
                 let x = 2f32.powf(i as f32 / 100.0 + 0.003);
                 let error = f64::from(curve.at(x)) / f(f64::from(x)) - 1.0;
-                assert!(error.abs() < 3e-4, "{x}: {error}"); // as said above, and float32
+                assert!(error.abs() < 8e-4, "{x}: {error}"); // as said above, and float32
             }
             assert_eq!(curve.at(0.0), curve.at(Curve::LOWEST));
             assert_eq!(curve.at(1e30), curve.at(Curve::HIGHEST));
