@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FOLDER ?= $(HOME)/.cache/firth-bench
 CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
 
-.PHONY: help install dev demo test lint format docs bench bench-learn bench-search clean
+.PHONY: help install dev demo test lint format docs bench bench-learn bench-maps bench-search clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,6 +47,10 @@ bench: $(VENV)/.dev  ## start and conversion against their peers
 bench-learn: $(VENV)/.dev  ## learning against its peers (hours; needs FOLDER as bench/README.md has it)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python bench/learn.py --folder $(FOLDER)
+
+bench-maps: $(VENV)/.dev  ## maps against their peers (hours; needs FOLDER as bench/README.md has it)
+	$(BIN)/python -m pip install --quiet --group bench-maps
+	$(BIN)/python bench/maps.py --folder $(FOLDER)
 
 bench-search: $(VENV)/.dev  ## exact search against its peers (an hour or two; needs FOLDER as bench/README.md has it)
 	$(BIN)/python -m pip install --quiet --group bench-search

@@ -494,7 +494,7 @@ def draw(
     ] = None,
     colour: Annotated[str | None, typer.Option(help="Column to colour by.", show_default="clusters")] = None,
     metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
-    neighbors: Annotated[int, typer.Option(help="UMAP: neighbours of a point.")] = 15,
+    neighbors: Annotated[int, typer.Option(help="UMAP: neighbours of a point, itself among them.")] = 15,
     min_dist: Annotated[float, typer.Option(help="UMAP: how near points may come.")] = 0.1,
     perplexity: Annotated[float, typer.Option(help="t-SNE: about how many neighbours count.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
@@ -523,8 +523,11 @@ def draw(
         min_dist=min_dist,
         perplexity=perplexity,
         seed=seed,
+        keep_on_interrupt=True,
     )
     drawn = _run(steps, quiet)
+    if (share := drawn.recipe.get("interrupted_at")) is not None:
+        _say(f"interrupted at {share:.0%}: this is the map reached so far")
     for target in out:
         drawn.save(target)
         if not quiet:
@@ -760,6 +763,8 @@ def _told(step: Any) -> tuple[str, float, float, str]:
             rate += f"  {_short(step.done_bytes / step.elapsed_s)}B/s"
         return "reading", step.done_bytes, step.total_bytes or 0, rate
     detail = f"{step.done:,} of {step.total:,}" if step.total > 1 else ""
+    if getattr(step, "loss", None) is not None:
+        detail += f"  loss {step.loss:.3g}"
     if step.stage.startswith("downloading"):
         detail = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
     return step.stage, step.done, step.total, detail

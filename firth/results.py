@@ -98,7 +98,7 @@ class Graph(NamedTuple):
         try:
             from scipy.sparse import csr_array
         except ImportError as error:
-            raise MissingExtraError("sparse arrays need scipy: pip install 'firth[maps]'") from error
+            raise MissingExtraError("sparse arrays need scipy: pip install 'firth[sklearn]'") from error
 
         n, k = self.rows.shape
         return csr_array((self.distances.ravel(), self.rows.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))

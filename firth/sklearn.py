@@ -1,8 +1,8 @@
-"""scikit-learn's NearestNeighbors and KNeighborsTransformer by exact search: their methods, their distances.
+"""scikit-learn's NearestNeighbors and KNeighborsTransformer by exact search, and UMAP and TSNE as transformers.
 
-Subclasses of scikit-learn's, so that whatever takes those takes these, without the options of their trees. Metrics are
-"euclidean", and "cosine" as 1 - cosine. Numbers are kept as float32, rows of equal distance come in the order of the data, and
-sparse matrices are not taken.
+The first two are subclasses of scikit-learn's, so that whatever takes those takes these, without the options of their trees.
+Metrics are "euclidean", and "cosine" as 1 - cosine. Numbers are kept as float32, rows of equal distance come in the order of the
+data, and sparse matrices are not taken.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import Any, Literal
 import numpy as np
 
 from firth._check import MissingExtraError, check_choice, check_int, check_number
+from firth.maps import Map, map_space
 from firth.results import Graph
 from firth.search import Index
+from firth.space import Space
 from firth.steps import drain
 
 try:
     from joblib import effective_n_jobs
     from sklearn import neighbors as theirs
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+    from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise MissingExtraError(f"firth.sklearn needs scikit-learn ({error}): pip install 'firth[maps]'") from error
+    raise MissingExtraError(f"firth.sklearn needs scikit-learn ({error}): pip install 'firth[sklearn]'") from error
 
 Distance = Literal["euclidean", "cosine"]
 
@@ -160,6 +164,150 @@ class KNeighborsTransformer(_Exact, theirs.KNeighborsTransformer):
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.n_jobs = n_jobs
+
+
+class _Mapped(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What UMAP and TSNE share."""
+
+    n_components: int
+    metric: Distance
+    random_state: Any
+    n_jobs: int | None
+
+    def fit(self, X: Any, y: Any = None) -> Any:  # noqa: N803
+        """Map the samples (n, d)."""
+        X = validate_data(self, X, dtype=np.float32, order="C", ensure_min_samples=4)  # noqa: N806
+        check_choice("metric", self.metric, ("euclidean", "cosine"))
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(2**31)
+        self.map_: Map = map_space(
+            Space(map(str, range(len(X))), X),
+            dims=self.n_components,
+            metric=self.metric,
+            seed=int(seed),
+            threads=effective_n_jobs(self.n_jobs),  # type: ignore[arg-type]
+            **self._options(),
+        )
+        self.embedding_ = self.map_.points
+        self._n_features_out = self.n_components
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **_: Any) -> Any:  # noqa: N803
+        """Map the samples: (n, n_components)."""
+        return self.fit(X).embedding_
+
+    def transform(self, X: Any) -> Any:  # noqa: N803
+        """Put new samples among those of the map, which stay: (q, n_components)."""
+        check_is_fitted(self)
+        return self.map_.place(validate_data(self, X, dtype=np.float32, order="C", reset=False))
+
+    def _options(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class UMAP(_Mapped):
+    """UMAP as a transformer, with umap-learn's names and defaults: see `firth.map_space`.
+
+    Parameters
+    ----------
+    n_neighbors, min_dist, spread, n_epochs, negative_sample_rate
+        As in `firth.map_space`.
+    n_components
+        2 or 3.
+    metric
+        "euclidean" or "cosine".
+    random_state, n_jobs
+        As scikit-learn has them; the map does not depend on n_jobs.
+
+    Attributes
+    ----------
+    embedding_ : (n, n_components)
+    map_
+        The `firth.Map`, with its quality.
+
+    Examples
+    --------
+    >>> samples = np.random.default_rng(0).standard_normal((50, 8))
+    >>> UMAP(random_state=0).fit_transform(samples).shape
+    (50, 2)
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 15,
+        n_components: int = 2,
+        *,
+        metric: Distance = "euclidean",
+        min_dist: float = 0.1,
+        spread: float = 1.0,
+        n_epochs: int | None = None,
+        negative_sample_rate: int = 5,
+        random_state: Any = None,
+        n_jobs: int | None = -1,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.metric = metric
+        self.min_dist = min_dist
+        self.spread = spread
+        self.n_epochs = n_epochs
+        self.negative_sample_rate = negative_sample_rate
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def _options(self) -> dict[str, Any]:
+        names = ("n_neighbors", "min_dist", "spread", "n_epochs", "negative_sample_rate")
+        return {"method": "umap", **{name: getattr(self, name) for name in names}}
+
+
+class TSNE(_Mapped):
+    """t-SNE as a transformer: see `firth.map_space`. Unlike scikit-learn's it places new samples too.
+
+    Parameters
+    ----------
+    n_components
+        2 or 3.
+    perplexity
+        As in `firth.map_space`.
+    metric, random_state, n_jobs
+        As in `UMAP`.
+
+    Attributes
+    ----------
+    embedding_, map_
+        As in `UMAP`.
+    kl_divergence_
+
+    Examples
+    --------
+    >>> samples = np.random.default_rng(0).standard_normal((50, 8))
+    >>> TSNE(perplexity=5, random_state=0).fit_transform(samples).shape
+    (50, 2)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        perplexity: float = 30.0,
+        metric: Distance = "euclidean",
+        random_state: Any = None,
+        n_jobs: int | None = -1,
+    ) -> None:
+        self.n_components = n_components
+        self.perplexity = perplexity
+        self.metric = metric
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @property
+    def kl_divergence_(self) -> float:
+        """How far the map's probabilities are from the neighbours'."""
+        return self.map_.quality["kl_divergence"]
+
+    def _options(self) -> dict[str, Any]:
+        return {"method": "tsne", "perplexity": self.perplexity}
 
 
 def _parts(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

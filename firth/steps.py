@@ -9,11 +9,16 @@ Result = TypeVar("Result")
 
 
 class Progress(NamedTuple):
-    """What is being done, and how far it is; total 0 where nobody can tell."""
+    """What is being done, and how far it is; total 0 where nobody can tell.
+
+    Where points of a map move: their loss, and where they are, (n, dims).
+    """
 
     stage: str
     done: int
     total: int
+    loss: float | None = None
+    points: Any = None
 
 
 def drain(steps: Generator[Any, None, Result]) -> Result:

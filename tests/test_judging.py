@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firth._check import ArgumentError, FileFormatError
-from firth.judging import EPS, AnalogyReport, SimilarityReport, answer, judge, read_set, spearman
+from firth.judging import EPS, AnalogyReport, SimilarityReport, answer, judge, read_set
+from firth.ranks import spearman
 from firth.space import Space
 
 CAPITALS = [

@@ -75,7 +75,7 @@ def test_with_self_begins_with_the_row_itself(vectors):
 
 def test_csr_without_scipy_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'firth\[maps\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'firth\[sklearn\]'"):
         Graph(np.zeros((2, 1)), np.array([[1], [0]]), "cosine").csr()
 
 

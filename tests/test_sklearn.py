@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from firth._check import ArgumentError, MissingExtraError
 from firth.search import Index
-from firth.sklearn import KNeighborsTransformer, NearestNeighbors
+from firth.sklearn import TSNE, UMAP, KNeighborsTransformer, NearestNeighbors
 
 METRICS = ["euclidean", "cosine"]
 
@@ -144,5 +144,20 @@ def test_indexes_are_copied_and_pickled_with_their_keys(samples):
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "firth.sklearn")
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'firth\[maps\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'firth\[sklearn\]'"):
         import firth.sklearn  # noqa: F401
+
+
+@pytest.mark.parametrize("model", [UMAP(random_state=0, n_epochs=50), TSNE(perplexity=10, random_state=0)])
+def test_maps_are_transformers(model, samples):
+    pipeline = make_pipeline(theirs.NeighborhoodComponentsAnalysis(max_iter=1), model)
+    mapped = pipeline.fit_transform(samples, np.arange(300) % 2)
+    assert mapped.shape == (300, 2)
+    assert pipeline.transform(samples[:5]).shape == (5, 2)
+    assert pipeline.get_feature_names_out().tolist() == [f"{type(model).__name__.lower()}{i}" for i in range(2)]
+    again = copy.deepcopy(model).set_params(n_components=3).fit(samples)
+    assert again.embedding_.shape == (300, 3)
+    assert again.map_.quality["trustworthiness"] > 0.8
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)).embedding_, again.embedding_)
+    with pytest.raises(ValueError, match="features"):
+        again.transform(samples[:, :3])

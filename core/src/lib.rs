@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod glove;
+pub mod maps;
 pub mod matrix;
 pub mod peak;
 pub mod random;
@@ -15,6 +16,8 @@ pub mod word2vec;
 mod door {
     use crate::glove::counts::Counter;
     use crate::glove::train;
+    use crate::maps::sparse::Sparse;
+    use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
     use crate::search::{self, Codes, Goal, Metric, Own, Queries};
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
@@ -34,7 +37,7 @@ mod door {
     use std::cell::Cell;
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
-    use std::sync::OnceLock;
+    use std::sync::{Arc, OnceLock};
     use std::time::{Duration, Instant};
 
     /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
@@ -421,6 +424,262 @@ mod door {
         Instant::now() + Duration::from_secs_f64(seconds)
     }
 
+    /// A symmetric weighted graph, from which maps are made; firth/maps checks the arguments.
+    #[pyclass]
+    struct Weights {
+        graph: Arc<Sparse>,
+        pool: Arc<rayon::ThreadPool>,
+    }
+
+    fn pool(threads: usize) -> PyResult<Arc<rayon::ThreadPool>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map(Arc::new).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
+
+    #[pymethods]
+    impl Weights {
+        /// UMAP's, of neighbours and their distances, (n, k); those below `least` of the largest are left out.
+        #[staticmethod]
+        fn fuzzy(
+            py: Python<'_>,
+            rows: PyReadonlyArray2<'_, u32>,
+            distances: PyReadonlyArray2<'_, f32>,
+            least: f32,
+            threads: usize,
+        ) -> PyResult<Self> {
+            let k = rows.as_array().ncols();
+            let (rows, distances, pool) = (rows.as_slice()?, distances.as_slice()?, pool(threads)?);
+            let graph = py.detach(|| pool.install(|| fuzzy::graph(rows, distances, k, least)));
+            Ok(Self { graph: Arc::new(graph), pool })
+        }
+
+        /// UMAP's of new points, of their neighbours (q, k) among others: not symmetric, and in the order given.
+        #[staticmethod]
+        fn placing(
+            py: Python<'_>,
+            rows: PyReadonlyArray2<'_, u32>,
+            distances: PyReadonlyArray2<'_, f32>,
+            threads: usize,
+        ) -> PyResult<Self> {
+            let (q, k) = rows.as_array().dim();
+            let (columns, distances, pool) = (rows.as_slice()?.to_vec(), distances.as_slice()?, pool(threads)?);
+            let mut weights = vec![0.0; columns.len()];
+            py.detach(|| pool.install(|| fuzzy::strengths(distances, k, false, &mut weights)));
+            let starts = (0..=q).map(|row| row * k).collect();
+            Ok(Self { graph: Arc::new(Sparse { starts, columns, weights }), pool })
+        }
+
+        /// t-SNE's, of neighbours and their distances, (n, k).
+        #[staticmethod]
+        fn gaussian(
+            py: Python<'_>,
+            rows: PyReadonlyArray2<'_, u32>,
+            distances: PyReadonlyArray2<'_, f64>,
+            perplexity: f64,
+            threads: usize,
+        ) -> PyResult<Self> {
+            let k = rows.as_array().ncols();
+            let (rows, distances, pool) = (rows.as_slice()?, distances.as_slice()?, pool(threads)?);
+            let graph = py.detach(|| pool.install(|| perplexity::graph(rows, distances, k, perplexity)));
+            Ok(Self { graph: Arc::new(graph), pool })
+        }
+
+        /// Starts of the rows, columns and weights.
+        #[allow(clippy::type_complexity)]
+        fn arrays<'py>(
+            &self,
+            py: Python<'py>,
+        ) -> (Bound<'py, PyArray1<usize>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>) {
+            let graph = &self.graph;
+            let (starts, columns) = (PyArray1::from_slice(py, &graph.starts), PyArray1::from_slice(py, &graph.columns));
+            (starts, columns, PyArray1::from_slice(py, &graph.weights))
+        }
+
+        /// Into how many parts the graph falls.
+        fn components(&self, py: Python<'_>) -> usize {
+            py.detach(|| self.graph.components())
+        }
+
+        /// sqrt(degree), (n,).
+        fn degrees<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+            PyArray1::from_vec(py, spectral::Walk::new(&self.graph).first())
+        }
+
+        /// The normalised adjacency times x, (n, 8).
+        fn times<'py>(&self, py: Python<'py>, x: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+            let x = x.as_slice()?;
+            let out = py.detach(|| self.pool.install(|| spectral::Walk::new(&self.graph).times(x)));
+            PyArray1::from_vec(py, out).reshape([self.graph.len(), spectral::WIDTH])
+        }
+
+        /// x, (n, 8), with what belongs to eigenvalues above `cut` raised.
+        fn filter<'py>(
+            &self,
+            py: Python<'py>,
+            x: PyReadonlyArray2<'py, f32>,
+            degree: usize,
+            cut: f32,
+        ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+            let mut x = x.as_slice()?.to_vec();
+            py.detach(|| self.pool.install(|| spectral::Walk::new(&self.graph).filter(&mut x, degree, cut)));
+            PyArray1::from_vec(py, x).reshape([self.graph.len(), spectral::WIDTH])
+        }
+    }
+
+    /// Probabilities of each row's neighbours at distances (q, k).
+    #[pyfunction]
+    fn neighbour_probabilities<'py>(
+        py: Python<'py>,
+        distances: PyReadonlyArray2<'py, f64>,
+        perplexity: f64,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let (q, k) = distances.as_array().dim();
+        let (distances, pool, mut out) = (distances.as_slice()?, pool(threads)?, vec![0.0; q * k]);
+        py.detach(|| pool.install(|| perplexity::probabilities(distances, k, perplexity, &mut out)));
+        PyArray1::from_vec(py, out).reshape([q, k])
+    }
+
+    /// Where t-SNE puts new points (q, dims), which have neighbours (q, k) among others that stay.
+    #[pyfunction]
+    fn place_tsne<'py>(
+        py: Python<'py>,
+        others: PyReadonlyArray2<'py, f32>,
+        points: PyReadonlyArray2<'py, f32>,
+        rows: PyReadonlyArray2<'py, u32>,
+        weights: PyReadonlyArray2<'py, f32>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let (shape, pool) = (points.as_array().dim(), pool(threads)?);
+        let (others, mut points) = (others.as_slice()?, points.as_slice()?.to_vec());
+        let (rows, weights) = (rows.as_slice()?, weights.as_slice()?);
+        py.detach(|| {
+            pool.install(|| match shape.1 {
+                2 => tsne::place::<2>(others.as_chunks().0, rows, weights, points.as_chunks_mut().0),
+                _ => tsne::place::<3>(others.as_chunks().0, rows, weights, points.as_chunks_mut().0),
+            })
+        });
+        PyArray1::from_vec(py, points).reshape([shape.0, shape.1])
+    }
+
+    /// A layout by UMAP under way.
+    #[pyclass]
+    struct Umap {
+        layout: umap::Layout,
+        pool: Arc<rayon::ThreadPool>,
+        dims: usize,
+    }
+
+    #[pymethods]
+    impl Umap {
+        #[new]
+        #[allow(clippy::too_many_arguments)]
+        fn new(
+            weights: &Weights,
+            points: PyReadonlyArray2<'_, f32>,
+            fixed: Option<PyReadonlyArray2<'_, f32>>,
+            a: f64,
+            b: f64,
+            rate: f32,
+            epochs: u32,
+            negatives: usize,
+            seed: u64,
+        ) -> PyResult<Self> {
+            let dims = points.as_array().ncols();
+            let fixed = fixed.map(|fixed| fixed.as_slice().map(<[f32]>::to_vec)).transpose()?;
+            let options = umap::Options { a, b, rate, epochs, negatives, seed };
+            let layout = umap::Layout::new(weights.graph.clone(), points.as_slice()?.to_vec(), fixed, dims, options);
+            Ok(Self { layout, pool: weights.pool.clone(), dims })
+        }
+
+        /// Go on for about so many seconds: how many epochs are done.
+        fn run(&mut self, py: Python<'_>, seconds: f64) -> u32 {
+            let (layout, pool) = (&mut self.layout, &self.pool);
+            py.detach(|| pool.install(|| layout.run(after(seconds))));
+            layout.epoch()
+        }
+
+        /// The cross entropy a point, of about so many pairs.
+        fn cross_entropy(&self, py: Python<'_>, pairs: usize) -> f64 {
+            py.detach(|| self.pool.install(|| self.layout.cross_entropy(pairs)))
+        }
+
+        /// Where the points are, (n, dims).
+        fn points<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+            let points = self.layout.points();
+            PyArray1::from_slice(py, points).reshape([points.len() / self.dims, self.dims])
+        }
+    }
+
+    /// A descent by t-SNE under way.
+    #[pyclass]
+    struct Tsne {
+        descent: Descent,
+        pool: Arc<rayon::ThreadPool>,
+    }
+
+    enum Descent {
+        Flat(tsne::Descent<2>),
+        Solid(tsne::Descent<3>),
+    }
+
+    #[pymethods]
+    impl Tsne {
+        #[new]
+        fn new(
+            weights: &Weights,
+            points: PyReadonlyArray2<'_, f32>,
+            exaggerated: u32,
+            iterations: u32,
+            exaggeration: f32,
+        ) -> PyResult<Self> {
+            let options = tsne::Options { exaggerated, iterations, exaggeration };
+            let (graph, start) = (weights.graph.clone(), points.as_slice()?);
+            let descent = match points.as_array().ncols() {
+                2 => Descent::Flat(tsne::Descent::new(graph, start, options)),
+                _ => Descent::Solid(tsne::Descent::new(graph, start, options)),
+            };
+            Ok(Self { descent, pool: weights.pool.clone() })
+        }
+
+        /// Go on for about so many seconds: how many iterations are done.
+        fn run(&mut self, py: Python<'_>, seconds: f64) -> u32 {
+            let (descent, pool, deadline) = (&mut self.descent, &self.pool, after(seconds));
+            py.detach(|| {
+                pool.install(|| match descent {
+                    Descent::Flat(descent) => {
+                        descent.run(deadline);
+                        descent.iteration()
+                    }
+                    Descent::Solid(descent) => {
+                        descent.run(deadline);
+                        descent.iteration()
+                    }
+                })
+            })
+        }
+
+        /// The Kullback-Leibler divergence.
+        fn divergence(&mut self, py: Python<'_>) -> f64 {
+            let (descent, pool) = (&mut self.descent, &self.pool);
+            py.detach(|| {
+                pool.install(|| match descent {
+                    Descent::Flat(descent) => descent.divergence(),
+                    Descent::Solid(descent) => descent.divergence(),
+                })
+            })
+        }
+
+        /// Where the points are, (n, dims).
+        fn points<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+            let (points, dims) = match &self.descent {
+                Descent::Flat(descent) => (descent.points(), 2),
+                Descent::Solid(descent) => (descent.points(), 3),
+            };
+            PyArray1::from_slice(py, points).reshape([points.len() / dims, dims])
+        }
+    }
+
     /// Reads text and lists; firth/text.py and firth/items.py check the arguments and say what errors mean. A UnicodeError
     /// has the offset and the byte; a LookupError a label and the kinds of the two items that have it.
     #[pyclass]
@@ -803,6 +1062,11 @@ mod door {
         module.add_class::<Word2Vec>()?;
         module.add_class::<Cooccurrences>()?;
         module.add_class::<GloVe>()?;
+        module.add_class::<Weights>()?;
+        module.add_function(wrap_pyfunction!(neighbour_probabilities, module)?)?;
+        module.add_function(wrap_pyfunction!(place_tsne, module)?)?;
+        module.add_class::<Umap>()?;
+        module.add_class::<Tsne>()?;
         module.add_class::<TextReader>()?;
         module.add_class::<Numbered>()?;
         module.add_function(wrap_pyfunction!(renumber, module)?)?;

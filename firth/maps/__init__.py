@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from firth._check import ArgumentError, check_choice, check_int, check_number
+from firth._check import (
+    ArgumentError,
+    MissingExtraError,
+    ShapeError,
+    available_threads,
+    check_choice,
+    check_int,
+    check_number,
+)
+from firth.arrays import as_vectors
+from firth.maps import tsne, umap
 from firth.maps.colours import Colours, cluster_colours, column_colours
-from firth.maps.quality import TRUST_K, trustworthiness
-from firth.maps.reduce import pca, tsne, umap
-from firth.results import METRICS, Metric, TopK
-from firth.search import neighbors_steps
+from firth.maps.quality import TRUST_K, measure
+from firth.maps.reduce import pca, principal_axes, project
+from firth.results import METRICS, Graph, Metric, TopK
+from firth.search import Index, neighbors, neighbors_steps
 from firth.steps import Progress, drain, staged
 
 if TYPE_CHECKING:
@@ -38,9 +49,10 @@ class Map:
     method
         "umap", "tsne" or "pca".
     quality
-        `trustworthiness` (k = 15; None for fewer than 31 points), `variance_explained` for PCA, `kl_divergence` for t-SNE.
+        `trustworthiness`, `continuity`, `neighbours_kept` (k = 15; None for fewer than 31 points) and `distance_correlation`;
+        `variance_explained` of PCA, `kl_divergence` of t-SNE, `cross_entropy` a point of UMAP.
     recipe
-        The options.
+        The options; `interrupted_at`, a share of the work, if it was.
     """
 
     space: Space
@@ -70,8 +82,12 @@ class Map:
         ]
         if (trust := self.quality.get("trustworthiness")) is not None:
             parts.append(f"trustworthiness {trust:.3f}")
+        if (kept := self.quality.get("neighbours_kept")) is not None:
+            parts.append(f"{kept:.0%} of neighbours kept")
         if explained := self.quality.get("variance_explained"):
             parts.append(f"variance explained {sum(explained):.1%}")
+        if (share := self.recipe.get("interrupted_at")) is not None:
+            parts.append(f"interrupted at {share:.0%}")
         return ", ".join(parts)
 
     def save(self, path: str | Path) -> None:
@@ -100,6 +116,88 @@ class Map:
         own[~own.any(axis=1), -1] = True
         return TopK(hits.scores[~own].reshape(-1, k), hits.rows[~own].reshape(-1, k))
 
+    @cached_property
+    def trust(self) -> np.ndarray:
+        """Of each point, the share of its 15 true nearest neighbours (fewer where points are few) among those on the map."""
+        k = min(TRUST_K, len(self.rows) - 1)
+        true = neighbors(self._vectors, k, metric=self.recipe["metric"]).rows
+        mapped = neighbors(self.points, k, metric="euclidean").rows
+        return (true[:, :, None] == mapped[:, None, :]).any(axis=2).mean(axis=1)
+
+    def place(self, vectors: Any) -> np.ndarray:
+        """Put new vectors into the map, whose points stay: (q, dims) float32.
+
+        UMAP: from the mean of their neighbours, a third of the epochs against points that stay. t-SNE: likewise, each by its own
+        descent, 50 passes over all points. PCA: along the same axes.
+
+        Parameters
+        ----------
+        vectors : (q, d)
+
+        Raises
+        ------
+        ShapeError
+            If their width is not that of the space.
+        ArgumentError
+            If a number is NaN or infinite.
+        """
+        given, old, recipe = as_vectors("vectors", vectors), self._vectors, self.recipe
+        if given.shape[1] != old.shape[1]:
+            raise ShapeError(f"vectors and the space must agree on d; got {given.shape} and {old.shape}")
+        metric = recipe["metric"]
+        given = _unit(given) if metric == "cosine" else given
+        if self.method == "pca" or not len(given):
+            return project(given, *principal_axes(old, recipe["dims"])[:2])
+        k = recipe["n_neighbors"] if self.method == "umap" else tsne.neighbours_wanted(tsne.PLACING_PERPLEXITY)
+        graph = Graph(*Index(old).top_k(given, min(k, len(old)), metric=metric), metric)
+        if self.method == "tsne":
+            return tsne.place(graph, self.points, threads=available_threads())
+        names = ("min_dist", "spread", "n_epochs", "negative_sample_rate", "seed")
+        return umap.place(graph, self.points, threads=available_threads(), **{name: recipe[name] for name in names})
+
+    def frame(self) -> Any:
+        """A pandas DataFrame: a row for each point, with its label, coordinates, and the space's columns.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("frames need pandas: pip install pandas") from error
+        return pd.DataFrame(self._columns())
+
+    def plot(self, *, ax: Any = None, **options: Any) -> Any:
+        """Draw the points on matplotlib axes, by default new ones, coloured as in pictures; returns the axes.
+
+        Options are those of matplotlib's `scatter`.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        from firth.maps import draw
+
+        return draw.plot(self, ax, options)
+
+    @property
+    def _vectors(self) -> np.ndarray:
+        """Of the points, as they were mapped."""
+        vectors = self.space.vectors[self.rows]
+        return _unit(vectors) if self.recipe["metric"] == "cosine" else vectors
+
+    def _columns(self) -> dict[str, Any]:
+        columns = {name: column[self.rows] for name, column in self.space.columns.items() if column.ndim == 1}
+        axes = dict(zip("xyz", self.points.T, strict=False))
+        return {
+            "label": self.labels,
+            **axes,
+            **{name: c for name, c in columns.items() if name not in ("label", *axes)},
+        }
+
 
 def check_map_path(path: str | Path) -> str:
     """The suffix of a path that a map can be saved to."""
@@ -120,13 +218,18 @@ def map_space(
     metric: Metric = "cosine",
     n_neighbors: int = 15,
     min_dist: float = 0.1,
+    spread: float = 1.0,
+    n_epochs: int | None = None,
+    negative_sample_rate: int = 5,
     perplexity: float = 30.0,
+    init: Map | Any = None,
     seed: int = 0,
+    threads: int | None = None,
 ) -> Map:
     """Reduce a space to two or three dimensions, to be drawn.
 
-    The neighbour graph is our exact one (2 n^2 d operations); umap-learn, openTSNE and scikit-learn do the rest. The same
-    seed gives the same map on the same machine.
+    The neighbour graph is exact (n^2 d operations); docs/explanation/maps.md says what follows it. The same seed gives the same
+    map on the same machine, with any number of threads.
 
     Parameters
     ----------
@@ -144,12 +247,20 @@ def map_space(
         A column to colour by; by default clusters in the full space.
     metric
         Of the neighbour graph. With "cosine", PCA sees vectors at length 1 too.
-    n_neighbors, min_dist
-        UMAP's: how many neighbours count, and how near points may come.
+    n_neighbors, min_dist, spread
+        UMAP's: how many neighbours count, the point itself among them; how near points may come; how far groups lie apart.
+    n_epochs, negative_sample_rate
+        UMAP's: how often all edges are passed over, by default 500 times up to 10,000 points, else 200; samples that push, for
+        each edge that pulls.
     perplexity
         t-SNE's: about how many neighbours count.
+    init
+        Where UMAP's or t-SNE's points start: another map, whose labels are looked up, so that two spaces can be compared; or
+        an array (n, dims), a row for each point drawn. By default the graph's smoothest functions, or principal components.
     seed
         Of all that is random.
+    threads
+        By default one for each core this process may use.
 
     Raises
     ------
@@ -157,8 +268,8 @@ def map_space(
         If an option is out of range or there are fewer than four points.
     LabelError
         If a label of `only` is not in the space.
-    MissingExtraError
-        If the libraries of firth[maps] are not installed.
+    ShapeError
+        If init has another shape.
 
     Examples
     --------
@@ -178,8 +289,13 @@ def map_space(
         metric=metric,
         n_neighbors=n_neighbors,
         min_dist=min_dist,
+        spread=spread,
+        n_epochs=n_epochs,
+        negative_sample_rate=negative_sample_rate,
         perplexity=perplexity,
+        init=init,
         seed=seed,
+        threads=threads,
     )
     return drain(steps)
 
@@ -195,50 +311,103 @@ def map_space_steps(
     metric: Metric = "cosine",
     n_neighbors: int = 15,
     min_dist: float = 0.1,
+    spread: float = 1.0,
+    n_epochs: int | None = None,
+    negative_sample_rate: int = 5,
     perplexity: float = 30.0,
+    init: Map | Any = None,
     seed: int = 0,
+    threads: int | None = None,
+    keep_on_interrupt: bool = False,
 ) -> Generator[Progress, None, Map]:
-    """Map as `map_space` does, step by step."""
+    """Map as `map_space` does, step by step; steps of UMAP and t-SNE tell the loss and where the points are.
+
+    With `keep_on_interrupt`, a KeyboardInterrupt while points move (raised in it, or thrown into the generator) ends that, and
+    the map is what was reached, its recipe saying so.
+    """
     check_choice("method", method, tuple(NAMES))
     check_choice("metric", metric, METRICS)
     check_int("dims", dims, 2, 3)
     check_int("n_neighbors", n_neighbors, 2)
     check_int("seed", seed, 0, 2**32 - 1)
     check_number("min_dist", min_dist, 0.0, 1.0)
+    check_number("spread", spread, 0.0, float("inf"), above=True)
+    check_int("negative_sample_rate", negative_sample_rate, 0, 1_000)
     check_number("perplexity", perplexity, 1.0, float("inf"), above=True)
+    threads = available_threads() if threads is None else check_int("threads", threads, 1, 4_096)
     rows = _chosen(space, top, only)
     n = len(rows)
     if n < 4:
         raise ArgumentError(f"a map needs at least 4 points; got {n}")
-    vectors = space.vectors[rows]
-    if metric == "cosine":
-        norms = space.norms[rows, None]
-        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0, casting="same_kind")
+    n_epochs = umap.default_epochs(n) if n_epochs is None else check_int("n_epochs", n_epochs, 1, 2**31)
+    vectors = _unit(space.vectors[rows]) if metric == "cosine" else space.vectors[rows]
     colours = column_colours(space, colour, rows) if colour is not None else None  # errors before the work
+    begin = None if init is None else _start(init, space, rows, vectors, dims, metric)
 
     recipe: dict[str, Any] = {"method": method, "dims": dims, "metric": metric, "seed": seed}
     if method == "pca":
         points, told = yield from pca(vectors, dims)
     elif method == "umap":
-        k = min(n_neighbors, n - 1)
+        k = min(n_neighbors, n) - 1
         graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
-        points, told = yield from umap(vectors, graph, dims, min_dist, seed)
-        recipe |= {"n_neighbors": k, "min_dist": min_dist}
+        options: dict[str, Any] = {
+            "min_dist": min_dist,
+            "spread": spread,
+            "n_epochs": n_epochs,
+            "negative_sample_rate": negative_sample_rate,
+            "seed": seed,
+        }
+        work = umap.umap(vectors, graph, dims, **options, threads=threads, init=begin, keep=keep_on_interrupt)
+        points, told = yield from work
+        recipe |= {"n_neighbors": k + 1, **options}
     else:
         perplexity = min(perplexity, (n - 1) / 3)
-        k = min(n - 1, int(3 * perplexity) + 1)
+        k = min(n - 1, tsne.neighbours_wanted(perplexity))
         graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
-        points, told = yield from tsne(vectors, graph, dims, perplexity, seed)
-        recipe |= {"perplexity": perplexity}
+        options = {"perplexity": perplexity, "seed": seed}
+        work = tsne.tsne(vectors, graph, dims, **options, threads=threads, init=begin, keep=keep_on_interrupt)
+        points, told = yield from work
+        recipe |= options
+    if "interrupted_at" in told:
+        recipe["interrupted_at"] = told.pop("interrupted_at")
     if not np.isfinite(points).all():
         raise ArgumentError(f"{NAMES[method]} gave no finite map of these vectors; try another method")
-    yield Progress("trustworthiness", 0, 1)
-    trust = trustworthiness(vectors, points, k=TRUST_K, metric=metric, seed=seed)
+    yield Progress("quality", 0, 1)
+    quality = measure(vectors, points, metric=metric, seed=seed)._asdict()
     if colours is None:
         yield Progress("clusters", 0, 1)
         colours = cluster_colours(vectors, space.labels[rows].tolist(), seed)
     yield Progress("clusters", 1, 1)
-    return Map(space, points, rows, method, colours, {"trustworthiness": trust, **told}, recipe)
+    return Map(space, points, rows, method, colours, {**quality, **told}, recipe)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors at length 1; zeros stay."""
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0, casting="same_kind")
+
+
+def _start(
+    init: Map | Any, space: Space, rows: np.ndarray, vectors: np.ndarray, dims: int, metric: Metric
+) -> np.ndarray:
+    """Where points start: (n, dims). Labels that the other map lacks start at their nearest ones that it has."""
+    if not isinstance(init, Map):
+        points = as_vectors("init", init)
+        if points.shape != (len(rows), dims):
+            raise ShapeError(f"init must have a row for each point, {(len(rows), dims)}; got {points.shape}")
+        return points
+    if init.points.shape[1] != dims:
+        raise ShapeError(f"init must be a map in {dims} dimensions; got one in {init.points.shape[1]}")
+    number = {label: i for i, label in enumerate(init.labels)}
+    at = np.array([number.get(label, -1) for label in space.labels[rows].tolist()])
+    known = np.flatnonzero(at >= 0)
+    if not len(known):
+        raise ArgumentError("init must be a map that has a label in common; got one that has none")
+    strange = np.flatnonzero(at < 0)
+    if len(strange):
+        nearest = Index(vectors[known]).top_k(vectors[strange], 1, metric=metric).rows[:, 0]
+        at[strange] = at[known[nearest]]
+    return init.points[at]
 
 
 def _chosen(space: Space, top: int | None, only: Iterable[str] | None) -> np.ndarray:
@@ -256,10 +425,12 @@ def _chosen(space: Space, top: int | None, only: Iterable[str] | None) -> np.nda
 def _write_csv(drawn: Map, path: Path) -> None:
     import csv
 
-    columns = {name: column for name, column in drawn.space.columns.items() if column.ndim == 1}
+    columns = drawn._columns()
+    for axis in "xyz"[: drawn.points.shape[1]]:
+        columns[axis] = np.array([f"{x:.6g}" for x in columns[axis].tolist()])
+    values = [np.asarray(column).tolist() for column in columns.values()]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["label", *"xyz"[: drawn.points.shape[1]], *columns])
-        values = [column[drawn.rows].tolist() for column in columns.values()]
-        for label, point, *rest in zip(drawn.labels, drawn.points.tolist(), *values, strict=True):
-            writer.writerow([label, *(f"{x:.6g}" for x in point), *rest])
+        writer.writerow(columns)
+        for row in zip(*values, strict=True):
+            writer.writerow(row)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from firth._check import ArgumentError
-from firth.maps.reduce import maps_extra
 
 if TYPE_CHECKING:
     from firth.space import Space
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 PALETTE = ("#332288", "#CC6677", "#117733", "#2A9BC7", "#AA4499", "#8C8C22", "#882255", "#2F8F80", "#B5892B")
 GREY = "#8A8F98"  # of whatever has no colour of its own
 CLUSTERS = 8
+CLUSTERED, ITERATIONS = 20_000, 50  # rows that find the centres, and how often these move at most
 CATEGORIES = len(PALETTE)  # more distinct values than this, and the rest are grey
 LOG_FROM = 100  # positive numbers that differ by more than this factor are shown by their logarithm
 NAMED_BY = 3  # labels that name a cluster
@@ -66,22 +65,50 @@ def number_range(values: np.ndarray) -> tuple[float, float]:
 
 def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colours:
     """Clusters in the full space (k-means), each named by the labels nearest to its centre."""
-    with maps_extra():
-        from sklearn.cluster import KMeans
-        from sklearn.exceptions import ConvergenceWarning
-    count = min(CLUSTERS, len(np.unique(vectors, axis=0)), max(1, len(labels) // 10))
-    model = KMeans(count, n_init=1, max_iter=50, random_state=seed)  # type: ignore[arg-type]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # clusters that coincide are no one's concern
-        which = model.fit_predict(vectors)
+    centres, which = _k_means(vectors, min(CLUSTERS, max(1, len(labels) // 10)), seed)
+    count = len(centres)
     order = np.argsort(-np.bincount(which, minlength=count), kind="stable")
     names = []
     for cluster in order:
         members = np.flatnonzero(which == cluster)
         # Frequent labels speak for a cluster better than rare ones that happen to lie at its centre.
         members = members[: max(NAMED_BY, len(members) // 4)]
-        apart = ((vectors[members] - model.cluster_centers_[cluster]) ** 2).sum(axis=1)
+        apart = ((vectors[members] - centres[cluster]) ** 2).sum(axis=1)
         names.append(", ".join(labels[member] for member in members[np.argsort(apart, kind="stable")[:NAMED_BY]]))
     place = np.empty(count, np.int64)
     place[order] = np.arange(count)
     return Colours("category", "clusters in the full space", place[which], tuple(names))
+
+
+def _k_means(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `count` distinct centres (c, d), and the number of each row's.
+
+    k-means++ (Arthur and Vassilvitskii 2007), then Lloyd's iterations.
+
+    Centres are found among `CLUSTERED` rows where there are more.
+    """
+    rng = np.random.default_rng(seed)
+    some = (
+        vectors if len(vectors) <= CLUSTERED else vectors[np.sort(rng.choice(len(vectors), CLUSTERED, replace=False))]
+    )
+    some = some.astype(np.float64)
+    centres = some[rng.integers(len(some))][None]
+    apart = ((some - centres[0]) ** 2).sum(axis=1)
+    while len(centres) < count and (total := apart.sum()) > 0:
+        chosen = rng.choice(len(some), p=apart / total)
+        centres = np.vstack([centres, some[chosen]])
+        apart = np.minimum(apart, ((some - centres[-1]) ** 2).sum(axis=1))
+    which = np.full(len(some), -1)
+    for _ in range(ITERATIONS):
+        nearest = _nearest(some, centres)
+        if (nearest == which).all():
+            break
+        which = nearest
+        members = np.eye(len(centres))[which]
+        sizes = members.sum(axis=0)[:, None]
+        centres = np.where(sizes > 0, members.T @ some / np.maximum(sizes, 1), centres)
+    return centres, _nearest(vectors, centres)
+
+
+def _nearest(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return ((centres**2).sum(axis=1) - 2 * (vectors @ centres.T)).argmin(axis=1)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firth._check import MissingExtraError
 from firth.maps.colours import GREY, PALETTE, number_range
 from firth.maps.labels import place
-from firth.maps.reduce import maps_extra
 
 if TYPE_CHECKING:
     from firth.maps import Map
@@ -43,9 +43,37 @@ def write_svg(drawn: Map, path: Path) -> None:
     path.write_text(text.replace("</metadata>", f"</metadata>\n <style>{HALO}</style>", 1), encoding="utf-8")
 
 
+def plot(drawn: Map, ax: Any, options: dict[str, Any]) -> Any:
+    """Scatter the points on axes."""
+    with _matplotlib():
+        import matplotlib.pyplot as plt
+    colours, dims = drawn.colours, drawn.points.shape[1]
+    if ax is None:
+        ax = plt.figure().add_subplot(projection="3d" if dims == 3 else None)
+    if colours.kind == "number":
+        values = np.log(colours.values) if colours.log else colours.values
+        defaults = {"c": values, "cmap": SCALE}
+    else:
+        defaults = {"c": [PALETTE[value % len(PALETTE)] if value >= 0 else GREY for value in colours.values]}
+    ax.scatter(*drawn.points.T, **{"s": 4, **defaults, **options})
+    ax.set_title(drawn.summary, fontsize="small")
+    return ax
+
+
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    """Import it without its warnings; where it is missing, the error says what to install."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImportError as error:
+        raise MissingExtraError(f"pictures need {error.name}: pip install 'firth[maps]'") from error
+
+
 @contextmanager
 def _figure(drawn: Map, *, halo: bool = True) -> Iterator[Any]:
-    with maps_extra():
+    with _matplotlib():
         import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

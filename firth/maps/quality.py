@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from firth.ranks import spearman
 from firth.results import Metric
 
 TRUST_K = 15
 SAMPLE = 1_000  # points that are asked about their neighbours when there are more
+PAIRS = 50_000  # whose distances are ranked
 BLOCK_SCORES = 1 << 23
 
 
-def trustworthiness(
+class Quality(NamedTuple):
+    """What is kept of neighbours and distances; None where there are too few points.
+
+    Attributes
+    ----------
+    trustworthiness
+        1 where all neighbours in the map are neighbours in the space too; near 0.5 is chance.
+    continuity
+        1 where all neighbours in the space are neighbours in the map too.
+    neighbours_kept
+        The share of the true k nearest neighbours that are among the k nearest of the map.
+    distance_correlation
+        Spearman's, of distances between points far and near: what is kept of the whole.
+    """
+
+    trustworthiness: float | None
+    continuity: float | None
+    neighbours_kept: float | None
+    distance_correlation: float | None
+
+
+def measure(
     vectors: np.ndarray,
     points: np.ndarray,
     *,
@@ -19,54 +44,69 @@ def trustworthiness(
     metric: Metric = "cosine",
     sample: int = SAMPLE,
     seed: int = 0,
-) -> float | None:
-    """Share, about, of neighbours in the map that are neighbours in the space too: 1 is best, near 0.5 is chance.
+) -> Quality:
+    """Compare neighbours and distances in a map with those in the space.
 
     Points that the map puts among the k nearest of a point, though they are not in the space, are penalised by how far
-    down they rank there (Venna and Kaski 2001). Exact for up to `sample` points; else measured on a random sample of
-    them, against all. 2 d + dims operations for each of sample x n pairs.
+    down they rank there (trustworthiness), and the other way round (continuity; Venna and Kaski 2001). Exact for up to
+    `sample` points; else measured on a random sample of them, against all. 2 d + dims operations for each of sample x n
+    pairs. Distances are those of a random sample of pairs.
 
     Parameters
     ----------
     vectors : (n, d)
     points : (n, dims)
 
-    Returns
-    -------
-    float, or None where n is not above 2 k and the measure is not defined.
-
     Examples
     --------
     >>> line = np.arange(50.0)[:, None]
-    >>> trustworthiness(line, line, k=5, metric="euclidean")
+    >>> measure(line, line, k=5, metric="euclidean").trustworthiness
     1.0
     """
     n = len(vectors)
     if n <= 2 * k:
-        return None
-    asked = np.arange(n) if n <= sample else np.sort(np.random.default_rng(seed).choice(n, sample, replace=False))
-    vectors, points = vectors.astype(np.float64), points.astype(np.float64)
-    if metric == "cosine":
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    penalty = 0
+        return Quality(None, None, None, None)
+    rng = np.random.default_rng(seed)
+    asked = np.arange(n) if n <= sample else np.sort(rng.choice(n, sample, replace=False))
+    vectors, points = _prepared(vectors, metric), points.astype(np.float64)
+    false = lost = kept = 0
     step = max(1, BLOCK_SCORES // n)
-    for start in range(0, len(asked), step):
-        rows = asked[start : start + step]
-        own = np.arange(len(rows))
-        near = _apart(points[rows], points, "euclidean")
-        near[own, rows] = np.inf
-        mapped = np.argpartition(near, k, axis=1)[:, :k]  # nearest in the map
-        far = _apart(vectors[rows], vectors, metric)
-        far[own, rows] = np.inf
-        for i, neighbours in enumerate(mapped):
-            # Rank in the space: 1 for the nearest.
-            ranks = np.searchsorted(np.sort(far[i]), far[i, neighbours]) + 1
-            penalty += int(np.maximum(ranks - k, 0).sum())
-    return 1 - penalty * 2 / (len(asked) * k * (2 * n - 3 * k - 1))
+    for begin in range(0, len(asked), step):
+        rows = asked[begin : begin + step]
+        near, far = _apart(points[rows], points, "euclidean"), _apart(vectors[rows], vectors, metric)
+        for row, in_map, in_space in zip(rows, near, far, strict=True):
+            in_map[row] = in_space[row] = np.inf
+            mapped, true = np.argpartition(in_map, k)[:k], np.argpartition(in_space, k)[:k]
+            false += _beyond(in_space, mapped, k)
+            lost += _beyond(in_map, true, k)
+            kept += len(np.intersect1d(mapped, true, assume_unique=True))
+    most = len(asked) * k * (2 * n - 3 * k - 1) / 2
+    a, b = rng.integers(0, n, (2, PAIRS))
+    apart = _pairs_apart(vectors[a], vectors[b], metric), _pairs_apart(points[a], points[b], "euclidean")
+    correlation = spearman(*(distances[a != b] for distances in apart))
+    return Quality(1 - false / most, 1 - lost / most, kept / (len(asked) * k), correlation)
+
+
+def _beyond(distances: np.ndarray, chosen: np.ndarray, k: int) -> int:
+    """By how many ranks the chosen ones are beyond the k nearest, 1 being that of the nearest."""
+    ranks = (np.count_nonzero(distances < distances[one]) + 1 for one in chosen)
+    return sum(max(0, int(rank) - k) for rank in ranks)
+
+
+def _prepared(vectors: np.ndarray, metric: Metric) -> np.ndarray:
+    vectors = vectors.astype(np.float64)
+    if metric != "cosine":
+        return vectors
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
 
 
 def _apart(some: np.ndarray, every: np.ndarray, metric: Metric) -> np.ndarray:
     """Anything that grows with the distance: (q, n)."""
     products = some @ every.T
     return (every * every).sum(axis=1) - 2 * products if metric == "euclidean" else -products
+
+
+def _pairs_apart(some: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:
+    """Anything that grows with the distance: (m,)."""
+    return ((some - others) ** 2).sum(axis=1) if metric == "euclidean" else -(some * others).sum(axis=1)

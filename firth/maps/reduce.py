@@ -1,145 +1,107 @@
-"""From many dimensions to two or three: PCA, t-SNE and UMAP by well-kept libraries, given our exact neighbours.
-
-Each is a generator of steps that returns the points, (n, dims) float32, and what the method tells of itself. One day
-firth's own core will stand behind the same functions.
-"""
+"""What the methods share: principal components, starts, and points that move until they are told to stop."""
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 
-from firth._check import MissingExtraError
-from firth.results import Graph
 from firth.steps import Progress
 
-HEARTBEAT_S = 0.1  # a step is yielded so often while a library works
-EXAGGERATED, PLAIN, STRIDE = 250, 500, 50  # t-SNE's iterations (openTSNE's defaults), and how many make a step
+Told = dict[str, Any]
+Reduced = Generator[Progress, None, tuple[np.ndarray, Told]]
 
-
-Reduced = Generator[Progress, None, tuple[np.ndarray, dict[str, Any]]]
-
-
-@contextmanager
-def maps_extra() -> Iterator[None]:
-    """Import libraries without their warnings; a missing one is an error that says what to install."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # umap-learn's, that it found no TensorFlow
-            yield
-    except ImportError as error:
-        raise MissingExtraError(f"maps need {error.name}: pip install 'firth[maps]'") from error
+STEP_S = 0.2  # about so long a step takes; Ctrl-C is heard within it
+BLOCK = 1 << 22  # numbers that are turned to float64 at a time
+WIDE = 2_000  # columns; with more, and many rows, a random range is searched instead of the whole covariance
+OVERSAMPLES, POWERS = 10, 7  # of the range finder (Halko, Martinsson and Tropp 2011): scikit-learn's
+SAMPLED = 20_000  # rows from which the axes of a start are found
 
 
 def pca(vectors: np.ndarray, dims: int) -> Reduced:
     """Principal components; tells the share of the variance that each explains."""
-    with maps_extra():
-        from sklearn.decomposition import PCA
     yield Progress("PCA", 0, 1)
-    few = min(dims, *vectors.shape)
-    model = PCA(few, svd_solver="auto", random_state=0)
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    if not centred.any():  # all vectors are equal: no direction has any variance
-        return np.zeros((len(vectors), dims), np.float32), {"variance_explained": [0.0] * dims}
-    points: Any = model.fit_transform(centred)
-    axes: Any = model.components_
-    # Signs are arbitrary: the largest weight of each component is made positive.
-    signs = np.sign(axes[np.arange(few), np.abs(axes).argmax(axis=1)])
-    points = np.pad(points * signs, ((0, 0), (0, dims - few)))
-    explained = [*model.explained_variance_ratio_.tolist(), *[0.0] * (dims - few)]
+    mean, axes, explained = principal_axes(vectors, dims)
+    points = project(vectors, mean, axes)
     yield Progress("PCA", 1, 1)
-    return points.astype(np.float32), {"variance_explained": explained}
+    return points, {"variance_explained": explained}
 
 
-def umap(vectors: np.ndarray, graph: Graph, dims: int, min_dist: float, seed: int) -> Reduced:
-    """UMAP (McInnes, Healy and Melville 2018) by umap-learn, from our neighbours and a PCA start."""
-    with maps_extra():
-        import umap as library
-    start = yield from _start(vectors, dims, seed)
-    neighbors = graph.with_self()
-    model = library.UMAP(
-        n_components=dims,
-        n_neighbors=neighbors[0].shape[1],
-        min_dist=min_dist,
-        init=start * 10,  # type: ignore[arg-type]
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=(*neighbors, None),
-        low_memory=True,
-    )
-    points = yield from _beside("UMAP", lambda: model.fit_transform(vectors))
-    return np.asarray(points, dtype=np.float32), {}
+def principal_axes(vectors: np.ndarray, dims: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Mean (d,), axes (d, dims) of largest variance, and the share of it that each explains; float64.
+
+    From the covariance, n d^2 operations; where rows and columns are many, from a random range, 4 POWERS n d dims.
+    Signs are arbitrary: the largest weight of each axis is made positive. Axes without variance are zeros.
+    """
+    n, d = vectors.shape
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    if min(n, d) <= max(WIDE, dims + OVERSAMPLES):
+        wide = vectors - mean if d > n else None  # of the two matrices of products the smaller
+        products = np.zeros((d, d)) if wide is None else wide @ wide.T
+        for part in _parts(vectors) if wide is None else ():
+            centred = part - mean
+            products += centred.T @ centred
+        values, axes = np.linalg.eigh(products)
+        values, axes = values[::-1].clip(0), axes[:, ::-1]
+        total, values, axes = values.sum(), values[:dims], axes[:, :dims]
+        if wide is not None:
+            axes = wide.T @ axes
+    else:
+        q = np.random.default_rng(0).standard_normal((d, dims + OVERSAMPLES))
+        for _ in range(POWERS):
+            q = np.linalg.qr(_covariance_times(vectors, mean, q))[0]
+        values, turn = np.linalg.eigh(q.T @ _covariance_times(vectors, mean, q))
+        values, axes = values[::-1][:dims], (q @ turn[:, ::-1])[:, :dims]
+        total = sum(float(((part - mean) ** 2).sum()) for part in _parts(vectors))
+    # What rounding alone would give counts as none.
+    there = values > np.finfo(np.float64).eps * max(n, d) * max(total, np.finfo(np.float64).tiny)
+    axes = np.where(there, axes, 0.0)
+    axes /= np.maximum(np.linalg.norm(axes, axis=0), np.finfo(np.float64).tiny)
+    signs = np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    missing = dims - len(values)
+    explained = [float(value / total) if some else 0.0 for value, some in zip(values, there, strict=True)]
+    return mean, np.pad(axes * signs, ((0, 0), (0, missing))), [*explained, *[0.0] * missing]
 
 
-def tsne(vectors: np.ndarray, graph: Graph, dims: int, perplexity: float, seed: int) -> Reduced:
-    """t-SNE (van der Maaten and Hinton 2008) from our neighbours and a PCA start: openTSNE, in 3-d scikit-learn."""
-    with maps_extra():
-        import openTSNE
-        from openTSNE.affinity import PerplexityBasedNN
-        from openTSNE.nearest_neighbors import PrecomputedNeighbors
-    start = (yield from _start(vectors, dims, seed)) * 1e-4  # small, so that the start only orients the map
-    if dims != 2:  # openTSNE draws at most two
-        return (yield from _tsne_3d(graph, dims, perplexity, seed, start))
-    affinities = PerplexityBasedNN(
-        perplexity=perplexity,  # type: ignore[arg-type]
-        knn_index=PrecomputedNeighbors(graph.rows, graph.distances),
-        n_jobs=-1,
-    )
-    method = "bh" if len(vectors) < 3000 else "fft"  # interpolation pays from a few thousand points on
-    embedding = openTSNE.TSNEEmbedding(start, affinities, negative_gradient_method=method, n_jobs=-1, random_state=seed)
-    done, total = 0, EXAGGERATED + PLAIN
-    for iterations, exaggeration, momentum in ((EXAGGERATED, 12, 0.5), (PLAIN, 1, 0.8)):
-        for _ in range(iterations // STRIDE):
-            embedding = embedding.optimize(n_iter=STRIDE, exaggeration=exaggeration, momentum=momentum)
-            done += STRIDE
-            yield Progress("t-SNE", done, total)
-    return np.asarray(embedding, dtype=np.float32), {"kl_divergence": float(embedding.kl_divergence)}
+def project(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Coordinates along axes: (n, dims) float32."""
+    parts = [((part - mean) @ axes).astype(np.float32) for part in _parts(vectors)]
+    return np.concatenate([np.empty((0, axes.shape[1]), np.float32), *parts])
 
 
-def _tsne_3d(graph: Graph, dims: int, perplexity: float, seed: int, start: np.ndarray) -> Reduced:
-    from sklearn.manifold import TSNE
-
-    rows, apart = graph.with_self()  # scikit-learn counts a point among its own neighbours
-    sparse = Graph(-apart, rows, "euclidean").csr()
-    model = TSNE(dims, perplexity=perplexity, metric="precomputed", init=start, random_state=seed, n_jobs=-1)  # type: ignore[arg-type]
-    points = yield from _beside("t-SNE", lambda: model.fit_transform(sparse))
-    return np.asarray(points, dtype=np.float32), {"kl_divergence": float(model.kl_divergence_)}
+def start(vectors: np.ndarray, dims: int) -> np.ndarray:
+    """Principal components with a standard deviation of 1 along the first; axes from a part of the rows where they are many."""
+    mean, axes, _ = principal_axes(vectors[:: -(-len(vectors) // SAMPLED)], dims)
+    points = project(vectors, mean, axes)
+    spread = points[:, 0].std()
+    return points / spread if spread > 0 else points
 
 
-def _start(vectors: np.ndarray, dims: int, seed: int) -> Generator[Progress, None, np.ndarray]:
-    """PCA with a standard deviation of 1 along the first axis, and a little noise to part points that coincide."""
-    points, _ = yield from pca(vectors, dims)
-    spread = float(points[:, 0].std())
-    noise = np.random.default_rng(seed).standard_normal(points.shape) * 1e-3
-    return (points / spread if spread > 0 else points) + noise.astype(np.float32)
+def moved(stage: str, total: int, model: Any, loss: Callable[[], float], keep: bool, told: Told) -> Reduced:
+    """Let points move, step by step. With `keep`, a KeyboardInterrupt ends it, and what is told says when."""
+    done = 0
+    try:
+        while done < total:
+            done = model.run(STEP_S)
+            yield Progress(stage, done, total, loss(), model.points())
+    except KeyboardInterrupt:
+        if not keep:
+            raise
+        told["interrupted_at"] = done / total
+    return model.points(), told
 
 
-def _beside(stage: str, work: Any) -> Generator[Progress, None, Any]:
-    """Run work that cannot be cut into steps in a thread, and yield meanwhile."""
-    result: list[Any] = []
-    failure: list[BaseException] = []
+def _parts(vectors: np.ndarray) -> Generator[np.ndarray, None, None]:
+    """Rows as float64, some at a time."""
+    size = max(1, BLOCK // vectors.shape[1])
+    for begin in range(0, len(vectors), size):
+        yield vectors[begin : begin + size].astype(np.float64)
 
-    def run() -> None:
-        try:
-            with warnings.catch_warnings():
-                # Of umap-learn: that new points cannot be placed, that a seed means one thread, that parts of the graph
-                # are not connected. None of them is news to us.
-                warnings.simplefilter("ignore")
-                result.append(work())
-        except BaseException as error:
-            failure.append(error)
 
-    # A daemon, so that Ctrl-C ends the program without waiting for it.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(HEARTBEAT_S)
-        yield Progress(stage, 0, 0)
-    if failure:
-        raise failure[0]
-    return result[0]
+def _covariance_times(vectors: np.ndarray, mean: np.ndarray, x: np.ndarray) -> np.ndarray:
+    total = np.zeros_like(x)
+    for part in _parts(vectors):
+        centred = part - mean
+        total += centred.T @ (centred @ x)
+    return total

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firth
-from firth._check import ArgumentError, LabelError
+from firth._check import ArgumentError, LabelError, ShapeError
 from firth.maps import map_space, map_space_steps
 from firth.maps.colours import column_colours
 from firth.maps.labels import place
-from firth.maps.quality import trustworthiness
+from firth.maps.quality import measure
 from firth.search import METRICS
 from firth.space import Space
+from firth.steps import drain
 
 NASTY = "</script><img src=x onerror=alert(1)>"
 
@@ -46,7 +47,7 @@ def check_clusters(points, which):
     assert (apart.argmin(axis=1) == which).mean() > 0.95
 
 
-@pytest.mark.parametrize(("method", "dims"), [("pca", 2), ("pca", 3), ("tsne", 2), ("tsne", 3)])
+@pytest.mark.parametrize(("method", "dims"), [(m, d) for m in ("pca", "tsne", "umap") for d in (2, 3)])
 def test_clusters_stay_clusters(method, dims):
     space, which = clusters()
     found = map_space(space, method, dims=dims)
@@ -54,23 +55,92 @@ def test_clusters_stay_clusters(method, dims):
     assert found.points.dtype == np.float32
     check_clusters(found.points, which)
     assert found.quality["trustworthiness"] > 0.75
-    np.testing.assert_array_equal(found.points, map_space(space, method, dims=dims).points)
+    assert found.quality["continuity"] > 0.75
+    np.testing.assert_array_equal(found.points, map_space(space, method, dims=dims, threads=3).points)
 
 
-@pytest.mark.slow
-def test_umap_keeps_clusters_and_tells_its_steps():
+def test_steps_tell_where_points_are_and_their_loss():
     space, which = clusters()
-    stages = []
-    steps = map_space_steps(space, "umap", n_neighbors=10)
-    while True:
-        try:
-            stages.append(next(steps).stage)
-        except StopIteration as end:
-            found = end.value
-            break
-    check_clusters(found.points, which)
-    assert list(dict.fromkeys(stages)) == ["neighbours", "PCA", "UMAP", "trustworthiness", "clusters"]
-    np.testing.assert_array_equal(found.points, map_space(space, "umap", n_neighbors=10).points)
+    steps = list(map_space_steps(space, "umap", n_neighbors=10))
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["neighbours", "start", "UMAP", "quality", "clusters"]
+    last = next(step for step in reversed(steps) if step.stage == "UMAP")
+    check_clusters(last.points, which)
+    assert last.done == last.total == 500
+    assert last.loss > 0
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_ctrl_c_keeps_the_map_reached(method):
+    space, _ = clusters(2000)
+    steps = map_space_steps(space, method, n_epochs=10_000, keep_on_interrupt=True)
+    while next(steps).points is None:
+        pass
+    steps.throw(KeyboardInterrupt())
+    drawn = drain(steps)
+    assert np.isfinite(drawn.points).all()
+    assert 0 < drawn.recipe["interrupted_at"] < 1
+    assert "interrupted at" in drawn.summary
+    steps = map_space_steps(space, method)
+    while next(steps).points is None:
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        steps.throw(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("method", ["umap", "tsne", "pca"])
+def test_new_points_are_placed_in_their_clusters(method, dims):
+    space, which = clusters()
+    drawn = map_space(space, method, dims=dims)
+    fresh, expected = clusters(60, seed=1)[0].vectors, np.arange(60) % 3
+    placed = drawn.place(fresh)
+    assert placed.shape == (60, dims)
+    centres = np.stack([drawn.points[which == c].mean(axis=0) for c in range(3)])
+    assert (((placed[:, None] - centres) ** 2).sum(-1).argmin(axis=1) == expected).all()
+    np.testing.assert_array_equal(placed, drawn.place(fresh))
+    assert drawn.place(fresh[:0]).shape == (0, dims)
+    with pytest.raises(ShapeError, match="agree on d"):
+        drawn.place(fresh[:, :3])
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_a_map_starts_from_another(method):
+    space, _ = clusters()
+    first = map_space(space, "pca", top=100)
+    turned = type(first)(first.space, -first.points, first.rows, "pca", first.colours, {}, first.recipe)
+    drawn = map_space(space, method, init=turned)
+    known = drawn.points[:100]
+    correlation = np.corrcoef(known.T, turned.points.T)[[0, 1], [2, 3]]
+    assert (correlation > 0.5).all()  # it keeps the side of the other
+    with pytest.raises(ShapeError, match="init must be a map in 3 dimensions"):
+        map_space(space, method, init=first, dims=3)
+    with pytest.raises(ShapeError, match="init must have a row for each point"):
+        map_space(space, method, init=np.ones((3, 2)))
+
+
+def test_trust_is_the_share_of_true_neighbours(drawn):
+    space = drawn.space
+    vectors = space.vectors[drawn.rows] / space.norms[drawn.rows, None]
+    near = [np.argsort(-score, kind="stable") for score in vectors @ vectors.T]
+    apart = [np.argsort(((drawn.points - p) ** 2).sum(1), kind="stable") for p in drawn.points]
+    shares = [len(np.intersect1d(a[1:16], b[1:16])) / 15 for a, b in zip(near, apart, strict=True)]
+    np.testing.assert_allclose(drawn.trust, shares, atol=1e-12)
+    assert drawn.quality["neighbours_kept"] == pytest.approx(np.mean(shares), abs=1e-12)
+
+
+def test_a_map_is_a_frame_and_a_plot(drawn):
+    frame = drawn.frame()
+    assert list(frame.columns) == ["label", "x", "y", "count", "kind", "weight"]
+    assert frame["label"].tolist() == drawn.labels
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots()
+    assert drawn.plot(ax=ax, s=9) is ax
+    assert len(ax.collections[0].get_offsets()) == 120
+    plt.close("all")
 
 
 @pytest.mark.oracle
@@ -86,23 +156,32 @@ def test_pca_is_that_of_the_covariance():
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_trustworthiness_is_scikit_learns(metric):
+def test_quality_is_that_of_scikit_learn_and_scipy(metric):
+    from scipy.stats import spearmanr
     from sklearn.manifold import trustworthiness as oracle
+    from sklearn.metrics import pairwise_distances
 
     rng = np.random.default_rng(1)
     vectors, points = rng.standard_normal((200, 9)), rng.standard_normal((200, 2))
+    found = measure(vectors, points, metric=metric)
     expected = oracle(vectors, points, n_neighbors=15, metric=metric)
-    assert trustworthiness(vectors, points, metric=metric) == pytest.approx(expected, abs=1e-12)
+    assert found.trustworthiness == pytest.approx(expected, abs=1e-12)
+    if metric == "euclidean":  # continuity is the same of the two exchanged
+        assert found.continuity == pytest.approx(oracle(points, vectors, n_neighbors=15), abs=1e-12)
+    distances = [pairwise_distances(vectors, metric=metric), pairwise_distances(points)]
+    upper = np.triu_indices(200, 1)
+    all_pairs = spearmanr(distances[0][upper], distances[1][upper]).statistic
+    assert found.distance_correlation == pytest.approx(all_pairs, abs=0.03)  # 50,000 pairs drawn: 6 / sqrt(50,000)
     # A sample of half the points: the mean of 100 of 200 terms of size below 1.
-    assert trustworthiness(vectors, points, metric=metric, sample=100) == pytest.approx(expected, abs=0.05)
+    assert measure(vectors, points, metric=metric, sample=100).trustworthiness == pytest.approx(expected, abs=0.05)
 
 
-def test_trustworthiness_needs_enough_points():
-    assert trustworthiness(np.ones((30, 2)), np.ones((30, 2))) is None
+def test_quality_needs_enough_points():
+    assert measure(np.ones((30, 2)), np.ones((30, 2))) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", ["few", "constant", "duplicates", "one dimension", "zeros"])
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+@pytest.mark.parametrize("case", ["few", "constant", "duplicates", "one dimension", "zeros", "two parts", "many equal"])
 def test_degenerate_spaces_give_finite_maps(method, case):
     rng = np.random.default_rng(2)
     vectors = {
@@ -111,9 +190,12 @@ def test_degenerate_spaces_give_finite_maps(method, case):
         "duplicates": np.repeat(rng.standard_normal((5, 3)), 10, axis=0),
         "one dimension": rng.standard_normal((40, 1)),
         "zeros": np.zeros((40, 3)),
+        "two parts": np.repeat([[1.0, 0, 0], [0, 0, 1]], 60, axis=0) + rng.standard_normal((120, 3)) * 0.01,
+        "many equal": np.vstack([np.ones((1_800, 3)), rng.standard_normal((200, 3))]),
     }[case]
     found = map_space(Space(map(str, range(len(vectors))), vectors), method)
     assert np.isfinite(found.points).all()
+    assert np.isfinite(found.place(vectors[:3])).all()
 
 
 def test_which_labels_are_drawn():
