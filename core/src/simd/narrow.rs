@@ -139,8 +139,11 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
-            // SAFETY: both are 512 bits, thirty-two numbers of bfloat16.
-            unsafe { _mm512_dpbf16_ps(sums, std::mem::transmute(keys), std::mem::transmute(query)) }
+            // SAFETY: 512 bits either way, thirty-two numbers of bfloat16.
+            unsafe {
+                let [keys, query] = std::mem::transmute::<[__m512i; 2], [__m512bh; 2]>([keys, query]);
+                _mm512_dpbf16_ps(sums, keys, query)
+            }
         }
         #[inline(always)]
         unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
