@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from firth._check import ArgumentError
-from firth.cli import Json, _bold, _given, app
+from firth.cli import Json, Quiet, _bold, _check_writable, _given, _run, _say, app
 
 if TYPE_CHECKING:
     from firth.cost import Cost, Transformer
@@ -88,6 +89,69 @@ def cost(
         _print_known(MODELS, OPERATIONS, as_json)
         return
     _print_model(model, tokens, number_bytes or 2, machines, here is not None, as_json)
+
+
+@app.command()
+def ladder(
+    size: Annotated[int, typer.Option(help="Rows of the matrices of the fast rungs.")] = 2048,
+    threads: Annotated[int | None, typer.Option(help="Of the core and the roof.", show_default="all cores")] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", metavar="PATH", help="A .png or .svg; may be repeated.", show_default="none"),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Climb from three loops of plain Python to the limit of this machine: one matrix product, each rung measured.
+
+    Measures the machine's roofline too and keeps it, for `firth cost`. The picture shows rungs and firth's own operations under
+    the roof; it needs firth[maps].
+
+    Example: firth ladder -o ladder.png -o ladder.svg
+    """
+    for target in out or []:
+        _check_writable(target, (".png", ".svg"), "a ladder is drawn as .png or .svg")
+    from firth.ladder import ladder_steps
+
+    climbed = _run(ladder_steps(size, threads=threads), quiet)
+    for target in out or []:
+        climbed.save(target)
+        if not quiet:
+            _say(f"{target}: {len(climbed.rungs)} rungs and the roof")
+    if as_json:
+        print(json.dumps(climbed.as_dict()))
+        return
+    from firth.cost import short
+
+    roof = climbed.roofline
+    print(
+        f"{_bold(roof.name)}, {roof.threads} threads: {short(roof.flops_per_s, 'FLOP/s')} of float32,"
+        f" {short(roof.int8_ops_per_s, 'OP/s')} of int8, {short(roof.bytes_per_s, 'B/s')} from memory"
+    )
+    columns = [
+        ("", "right"),
+        ("rung", "left"),
+        ("n", "right"),
+        ("GFLOP/s", "right"),
+        ("of the peak", "right"),
+        ("faster", "right"),
+        ("why", "left"),
+    ]
+    rows = [
+        (
+            str(number),
+            rung.name,
+            f"{rung.size:,}",
+            f"{rung.flops_per_s / 1e9:,.3g}",
+            f"{rung.share:.2%}" if 0 < rung.share < 0.1 else f"{rung.share:.0%}" if rung.share else "",
+            f"x {rung.speedup:,.3g}" if number > 1 else "",
+            rung.why,
+        )
+        for number, rung in enumerate(climbed.rungs, 1)
+    ]
+    _table("", columns, rows)
+    for name, why in climbed.left_out.items():
+        print(f"not here: {name}: {why}")
 
 
 def _sizes(text: str) -> list[int]:
@@ -257,7 +321,9 @@ def _table(title: str, columns: list[tuple[str, Any]], rows: list[tuple[str, ...
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(name for name, _ in columns))
+    table = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(name for name, _ in columns)
+    )
     for name, justify in columns:
         table.add_column(name, justify=justify, no_wrap=True)
     for number, row in enumerate(rows):

@@ -65,3 +65,18 @@ def test_cost_alone_lists_what_there_is(cache):
 def test_wrong_words_are_told_in_words(arguments, message, cache):
     _, err = run("cost", *arguments, code=1, **cache)
     assert message in err
+
+
+@pytest.mark.slow
+def test_ladder_measures_the_roof_and_cost_uses_it(cache, tmp_path):
+    out, err = run("ladder", "--size", 256, "-o", tmp_path / "l.svg", **cache)
+    assert "plain Python, three loops" in out
+    assert "l.svg: " in err
+    assert (tmp_path / "l.svg").stat().st_size > 10_000
+    costs, _ = run("cost", "gpt-2", **cache)
+    assert "not measured yet" not in costs
+
+
+def test_ladder_refuses_pictures_it_cannot_draw(cache, tmp_path):
+    _, err = run("ladder", "-o", tmp_path / "l.gif", code=1, **cache)
+    assert "drawn as .png or .svg" in err
