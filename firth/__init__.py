@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
     "Cbow": "firth.learn.word2vec",
+    "Encoder": "firth.table",
     "FirthError": "firth._check",
     "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
@@ -23,6 +24,7 @@ _HOME = {
     "cosine": "firth.ops",
     "dot": "firth.ops",
     "duplicates": "firth.search",
+    "encode": "firth.rows",
     "glove": "firth.learn.glove",
     "judge": "firth.judging",
     "layer": "firth.ops",
@@ -43,6 +45,7 @@ _HOME = {
 
 __all__ = [
     "Cbow",
+    "Encoder",
     "FirthError",
     "GloVe",
     "Hits",
@@ -56,6 +59,7 @@ __all__ = [
     "cosine",
     "dot",
     "duplicates",
+    "encode",
     "glove",
     "judge",
     "layer",
@@ -93,8 +97,10 @@ if TYPE_CHECKING:
         similarity,
         softmax,
     )
+    from firth.rows import encode
     from firth.search import Index, duplicates, neighbors, top_k, within
     from firth.space import Hits, Space
+    from firth.table import Encoder
     from firth.text import Reading, read_corpus
 
 
