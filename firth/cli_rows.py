@@ -1,7 +1,8 @@
-"""The command of tables, encode. It registers itself with the application of firth.cli."""
+"""The commands of tables: encode, explain. They register themselves with the application of firth.cli."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ import typer
 
 import firth
 from firth._check import ArgumentError
-from firth.cli import Quiet, _check_writable, _run, _say, app
+from firth.cli import Json, Quiet, SpacePath, _bold, _check_writable, _run, _say, app
 
 Numeric = Literal["standard", "robust"]
 
@@ -85,6 +86,37 @@ def encode(
         )
         for name, why in encoder.left_out_.items():
             _say(f"left out: {name}: {why}")
+
+
+@app.command()
+def explain(
+    path: SpacePath,
+    first: Annotated[str, typer.Argument(metavar="LABEL", help="One label.")],
+    second: Annotated[str, typer.Argument(metavar="LABEL", help="And another.")],
+    k: Annotated[int, typer.Option("-k", help="How many dimensions to tell.")] = 10,
+    metric: Annotated[Literal["cosine", "dot"], typer.Option(help="The score that is taken apart.")] = "cosine",
+    as_json: Json = False,
+) -> None:
+    """Explain why two labels are alike: their dot product as a sum, for and against.
+
+    Dimensions of a table have names; learned ones are told by the labels at their ends.
+
+    Example: firth explain houses.space 17 42
+    """
+    told = firth.Space.open(path).explain(first, second, k=k, metric=metric)
+    if as_json:
+        print(json.dumps(told.as_dict(), ensure_ascii=False))
+        return
+    print(f"{_bold(f'{first} and {second}')}: {metric} {told.score:.4f}")
+    print(f"angle: cosine {told.cosine:.4f}; lengths {told.norms[0]:.4g} and {told.norms[1]:.4g}")
+    most = max(abs(part.share) for part in (*told.parts, *told.columns)) or 1.0
+    for title, parts in (("by column", told.columns[:k]), ("by dimension", told.parts)):
+        if parts:
+            print(_bold(title))
+        for part in parts:
+            bar = "+" if part.share >= 0 else "-"
+            print(f"  {part.share:+9.4f}  {bar * round(20 * abs(part.share) / most):20}  {part.name}")
+    print(f"  {told.rest:+9.4f}  {'':20}  all other dimensions")
 
 
 def _weights(given: list[str]) -> dict[str, float]:
