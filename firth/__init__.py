@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name -> the module it lives in. Nothing is imported before it is used (import firth stays cheap).
 _HOME = {
     "Cbow": "firth.learn.word2vec",
+    "Encoder": "firth.table",
     "FirthError": "firth._check",
     "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
@@ -18,13 +19,25 @@ _HOME = {
     "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
     "Space": "firth.space",
+    "attention": "firth.ops",
     "cbow": "firth.learn.word2vec",
+    "cosine": "firth.ops",
+    "dot": "firth.ops",
     "duplicates": "firth.search",
+    "encode": "firth.rows",
     "glove": "firth.learn.glove",
     "judge": "firth.judging",
+    "layer": "firth.ops",
+    "lookup": "firth.ops",
     "map_space": "firth.maps",
+    "matmul": "firth.ops",
     "neighbors": "firth.search",
+    "neuron": "firth.ops",
+    "one_hot": "firth.ops",
     "read_corpus": "firth.text",
+    "scaled_dot": "firth.ops",
+    "similarity": "firth.ops",
+    "softmax": "firth.ops",
     "top_k": "firth.search",
     "within": "firth.search",
     "word2vec": "firth.learn.word2vec",
@@ -32,6 +45,7 @@ _HOME = {
 
 __all__ = [
     "Cbow",
+    "Encoder",
     "FirthError",
     "GloVe",
     "Hits",
@@ -40,13 +54,25 @@ __all__ = [
     "Reading",
     "SkipGram",
     "Space",
+    "attention",
     "cbow",
+    "cosine",
+    "dot",
     "duplicates",
+    "encode",
     "glove",
     "judge",
+    "layer",
+    "lookup",
     "map_space",
+    "matmul",
     "neighbors",
+    "neuron",
+    "one_hot",
     "read_corpus",
+    "scaled_dot",
+    "similarity",
+    "softmax",
     "top_k",
     "within",
     "word2vec",
@@ -58,8 +84,23 @@ if TYPE_CHECKING:
     from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
     from firth.maps import Map, map_space
+    from firth.ops import (
+        attention,
+        cosine,
+        dot,
+        layer,
+        lookup,
+        matmul,
+        neuron,
+        one_hot,
+        scaled_dot,
+        similarity,
+        softmax,
+    )
+    from firth.rows import encode
     from firth.search import Index, duplicates, neighbors, top_k, within
     from firth.space import Hits, Space
+    from firth.table import Encoder
     from firth.text import Reading, read_corpus
 
 

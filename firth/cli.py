@@ -866,3 +866,6 @@ def _fail(message: str, code: int) -> NoReturn:
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     _say(f"\x1b[31mfirth:\x1b[0m {message}" if colour else f"firth: {message}")
     sys.exit(code)
+
+
+from firth import cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above

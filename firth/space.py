@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from firth.results import METRICS, Graph, Metric, Pairs, TopK
 from firth.search import MOST_PAIRS, Index, duplicates, neighbors
 
 if TYPE_CHECKING:
+    from firth.explaining import Explanation
     from firth.judging import AnalogyReport, SimilarityReport
     from firth.maps import Map, Method
 
@@ -553,6 +554,14 @@ class Space(Mapping[str, np.ndarray]):
         from firth.judging import judge
 
         return judge(self, path, restrict=restrict)
+
+    def explain(
+        self, first: str, second: str, *, k: int = 10, metric: Literal["cosine", "dot"] = "cosine"
+    ) -> Explanation:
+        """Tell which dimensions make two labels alike: see `firth.explaining.explain`."""
+        from firth.explaining import explain
+
+        return explain(self, first, second, k=k, metric=metric)
 
     # Its file
 

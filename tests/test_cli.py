@@ -236,6 +236,9 @@ def test_ask_reads_questions_from_a_pipe(family):
     assert [json.loads(line)["expression"] for line in out.splitlines()] == ["king", "'new york' + man"]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:os.fork"
+)  # JAX, which other tests import, warns of it; the child becomes firth at once
 def test_ask_talks_with_a_person(family):
     """At a terminal an error does not end the conversation."""
     pid, terminal = pty.fork()
@@ -362,6 +365,10 @@ def test_version_and_help():
         "map",
         "info",
         "demo",
+        "cost",
+        "ladder",
+        "encode",
+        "explain",
     ]
     for command in commands:
         assert "Example: firth" in run(command, "--help")[0]

@@ -12,7 +12,20 @@ import pytest
 import firth
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
-HEAVY = ["numpy", "pyarrow", "rich", "typer", "sklearn", "umap", "openTSNE", "matplotlib", "jax", "ray", "firth._core"]
+HEAVY = [
+    "numpy",
+    "pyarrow",
+    "rich",
+    "typer",
+    "sklearn",
+    "umap",
+    "openTSNE",
+    "matplotlib",
+    "jax",
+    "array_api_compat",
+    "ray",
+    "firth._core",
+]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ pub mod glove;
 pub mod maps;
 pub mod matrix;
 pub mod peak;
+pub mod product;
 pub mod random;
 pub mod search;
 pub mod simd;
@@ -18,6 +19,7 @@ mod door {
     use crate::glove::train;
     use crate::maps::sparse::Sparse;
     use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
+    use crate::product::Shape;
     use crate::search::{self, Codes, Goal, Metric, Own, Queries};
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
@@ -73,6 +75,51 @@ mod door {
     fn peak_int8_ops(py: Python<'_>, threads: usize) -> PyResult<f64> {
         let level = Level::chosen().map_err(PyValueError::new_err)?;
         Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200))))
+    }
+
+    /// Whether the processor multiplies bfloat16, and firth lets it.
+    #[pyfunction]
+    fn has_bfloat16() -> bool {
+        Level::chosen() == Ok(Level::Avx512) && Level::has_bfloat16()
+    }
+
+    /// out (n, m) = a (n, d) x b (d, m), codes of eight bits.
+    #[pyfunction]
+    fn int8_product(
+        py: Python<'_>,
+        a: PyReadonlyArray2<'_, i8>,
+        b: PyReadonlyArray2<'_, i8>,
+        mut out: PyReadwriteArray2<'_, i32>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let level = Level::chosen().map_err(PyValueError::new_err)?;
+        let shape = product_shape(a.as_array().dim(), b.as_array().dim(), out.as_array().dim())?;
+        let (a, b, out) = (a.as_slice()?, b.as_slice()?, out.as_slice_mut()?);
+        py.detach(|| crate::product::int8(a, b, shape, out, threads, level));
+        Ok(())
+    }
+
+    /// The same of bfloat16, given by their bits.
+    #[pyfunction]
+    fn bfloat16_product(
+        py: Python<'_>,
+        a: PyReadonlyArray2<'_, u16>,
+        b: PyReadonlyArray2<'_, u16>,
+        mut out: PyReadwriteArray2<'_, f32>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let level = Level::chosen().map_err(PyValueError::new_err)?;
+        let shape = product_shape(a.as_array().dim(), b.as_array().dim(), out.as_array().dim())?;
+        let (a, b, out) = (a.as_slice()?, b.as_slice()?, out.as_slice_mut()?);
+        py.detach(|| crate::product::bfloat16(a, b, shape, out, threads, level));
+        Ok(())
+    }
+
+    fn product_shape(a: (usize, usize), b: (usize, usize), out: (usize, usize)) -> PyResult<Shape> {
+        match (a, b) {
+            ((n, d), (rows, m)) if d == rows && out == (n, m) && d <= 1 << 16 => Ok(Shape { n, d, m }),
+            _ => Err(PyValueError::new_err("shapes do not agree, or d is above 65,536")),
+        }
     }
 
     /// Whether all numbers are finite.
@@ -1056,6 +1103,9 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
+        module.add_function(wrap_pyfunction!(has_bfloat16, module)?)?;
+        module.add_function(wrap_pyfunction!(int8_product, module)?)?;
+        module.add_function(wrap_pyfunction!(bfloat16_product, module)?)?;
         module.add_function(wrap_pyfunction!(all_finite, module)?)?;
         module.add_class::<Index>()?;
         module.add_class::<Graph>()?;

@@ -148,11 +148,25 @@ impl Int8 for Avx2 {
     #[inline(always)]
     unsafe fn floats(s: Self::Sums) -> Two {
         unsafe {
-            // Horizontal adds work within 128-bit halves: the pairs of lanes come out in the order 0 2 1 3.
-            let low = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[0], s[1]));
-            let high = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[2], s[3]));
+            let [low, high] = whole(s);
             (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
         }
+    }
+    #[inline(always)]
+    unsafe fn integers(s: Self::Sums) -> [i32; LANES] {
+        // SAFETY: sixteen lanes of 32 bits either way.
+        unsafe { std::mem::transmute(whole(s)) }
+    }
+}
+
+/// The two sums of each key added. Horizontal adds work within 128-bit halves: the pairs of lanes come out in the order 0 2 1 3.
+#[inline(always)]
+unsafe fn whole(s: [__m256i; 4]) -> [__m256i; 2] {
+    unsafe {
+        [
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[0], s[1])),
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[2], s[3])),
+        ]
     }
 }
 

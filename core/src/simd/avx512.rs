@@ -118,6 +118,11 @@ impl Int8 for Avx512 {
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(sums) }
     }
+    #[inline(always)]
+    unsafe fn integers(sums: Self::Sums) -> [i32; LANES] {
+        // SAFETY: sixteen lanes of 32 bits either way.
+        unsafe { std::mem::transmute(sums) }
+    }
 }
 
 impl Wide for Avx512 {

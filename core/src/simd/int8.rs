@@ -1,7 +1,7 @@
 //! Dot products of codes, sixteen keys at a time: codes of keys are u8, those of queries i8, sums i32. Every version gives
 //! the same integers.
 
-use super::{Level, Simd};
+use super::{LANES, Level, Simd};
 
 /// What kernels do with codes. Keys lie as `[step][16 keys][4 codes]`: a step is four dimensions, 64 bytes.
 ///
@@ -25,6 +25,7 @@ pub trait Int8: Simd {
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
     /// Sums as floats, rounded to nearest.
     unsafe fn floats(sums: Self::Sums) -> Self::F;
+    unsafe fn integers(sums: Self::Sums) -> [i32; LANES];
 }
 
 impl Level {
@@ -40,12 +41,22 @@ impl Level {
         }
         self
     }
+
+    /// Whether this processor multiplies bfloat16.
+    pub fn has_bfloat16() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return Level::Avx512.available()
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("avx512bw");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{LANES, Portable};
+    use crate::simd::Portable;
 
     /// Sums of 16 keys over `steps` steps, with the extremes of both codes among them.
     fn sums<S: Int8>(steps: usize, start: i32) -> [f32; LANES] {

@@ -9,6 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod int8;
+mod narrow;
 mod portable;
 mod wide;
 
@@ -17,6 +18,9 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::Int8;
+#[cfg(target_arch = "x86_64")]
+pub use narrow::Avx512Half;
+pub use narrow::{Narrow, PortableHalf};
 pub use portable::Portable;
 pub use wide::Wide;
 

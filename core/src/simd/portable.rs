@@ -122,6 +122,10 @@ impl Int8 for Portable {
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         each(|i| sums[i] as f32)
     }
+    #[inline(always)]
+    unsafe fn integers(sums: Self::Sums) -> [i32; LANES] {
+        sums
+    }
 }
 
 impl Wide for Portable {

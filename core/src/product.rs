@@ -1,0 +1,273 @@
+//! Matrix products of narrow numbers: codes of eight bits to sums of 32, bfloat16 to sums of float32. The top rungs of the
+//! ladder.
+//!
+//! b is packed once, as panels of sixteen columns, `[panel][step][16 columns][4 bytes]`; rows of a lie in groups of Q, and a
+//! step of each is four bytes that the kernel spreads over a register. P panels times Q rows of sums stay in registers
+//! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512, Avx512Half};
+use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf};
+
+/// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
+const STEPS: usize = 512;
+/// Rows at a time, which stay in that cache with their steps, 384 KiB.
+const ROWS: usize = 192;
+
+/// The shape of a product (n, d) x (d, m).
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub n: usize,
+    pub d: usize,
+    pub m: usize,
+}
+
+/// out (n, m) = a (n, d) x b (d, m), exact: d is at most 2^16, so that no sum overflows.
+pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, level: Level) {
+    assert!(shape.d <= 1 << 16, "sums of 32 bits have no room for more");
+    // Codes of b are kept with 128 added, since the instructions multiply unsigned by signed numbers: that is taken off here.
+    for (out, a) in out.chunks_exact_mut(shape.m).zip(a.chunks_exact(shape.d)) {
+        out.fill(-128 * a.iter().map(|&code| i32::from(code)).sum::<i32>());
+    }
+    // SAFETY: any byte is a byte.
+    let (a, b) = unsafe { (bytes(a), bytes(b)) };
+    match level.for_codes() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, int8_avx512),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => product::<Avx2, 1, 1, 2>(a, b, 128, shape, out, threads, int8_avx2),
+        _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, block::<Portable, 1, 1>),
+    }
+}
+
+/// out (n, m) = a (n, d) x b (d, m) of bfloat16, summed in float32.
+pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: usize, level: Level) {
+    out.fill(0.0);
+    // SAFETY: any two bytes are two bytes.
+    let (a, b) = unsafe { (bytes(a), bytes(b)) };
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if Level::has_bfloat16() => {
+            product::<Avx512Half, 2, 4, 6>(a, b, 0, shape, out, threads, half_avx512);
+        }
+        _ => product::<PortableHalf, 2, 1, 1>(a, b, 0, shape, out, threads, block::<PortableHalf, 1, 1>),
+    }
+}
+
+/// Numbers as the bytes they lie as.
+unsafe fn bytes<T>(numbers: &[T]) -> &[u8] {
+    // SAFETY: the same memory; the caller's numbers have no padding.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), std::mem::size_of_val(numbers)) }
+}
+
+/// One block: rows of a, packed, times all panels of one stretch of steps, added to `out`.
+struct Block<'a, S: Narrow> {
+    /// `[group of Q rows][step][row]`
+    rows: &'a [S::Packed],
+    /// `[panel][step][16 columns][4 bytes]`
+    panels: &'a [u8],
+    steps: usize,
+    n: usize,
+    m: usize,
+}
+
+type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
+
+/// N bytes a number, P panels and Q rows in registers; `flip` are bits of b to turn. Rows are shared out among threads.
+fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
+    a: &[u8],
+    b: &[u8],
+    flip: u8,
+    Shape { n, d, m }: Shape,
+    out: &mut [S::Out],
+    threads: usize,
+    kernel: Kernel<S>,
+) {
+    if n == 0 || m == 0 || d == 0 {
+        return;
+    }
+    let each = 4 / N; // numbers a step
+    let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
+    let mut packed = vec![flip; steps * panels * 64 + 64]; // what is no number of b is zero
+    let skip = packed.as_ptr().align_offset(64);
+    let packed = &mut packed[skip..][..steps * panels * 64];
+    let share = steps.div_ceil(STEPS).div_ceil(threads);
+    std::thread::scope(|scope| {
+        for (part, to) in packed.chunks_mut(share * STEPS * panels * 64).enumerate() {
+            scope.spawn(move || {
+                for (at, to) in to.chunks_mut(STEPS * panels * 64).enumerate() {
+                    pack_columns::<N>(b, flip, (part * share + at) * STEPS * each, m, panels, to);
+                }
+            });
+        }
+    });
+    let packed = &*packed;
+    let share = n.div_ceil(threads).next_multiple_of(Q);
+    std::thread::scope(|scope| {
+        for (a, out) in a.chunks(share * d * N).zip(out.chunks_mut(share * m)) {
+            scope.spawn(move || {
+                let mut rows = Vec::new();
+                for (stretch, panels) in packed.chunks(STEPS * panels * 64).enumerate() {
+                    let steps = STEPS.min(steps - stretch * STEPS);
+                    for (a, out) in a.chunks(ROWS * d * N).zip(out.chunks_mut(ROWS * m)) {
+                        pack_rows::<S, Q>(a, d * N, stretch * STEPS * 4, steps, &mut rows);
+                        let block = Block { rows: &rows, panels, steps, n: out.len() / m, m };
+                        // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
+                        unsafe { kernel(&block, out) };
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Rows of b from the `first` on, as many as go into `to`, as panels.
+fn pack_columns<const N: usize>(b: &[u8], flip: u8, first: usize, m: usize, panels: usize, to: &mut [u8]) {
+    let (each, steps) = (4 / N, to.len() / (panels * 64));
+    for (panel, to) in to.chunks_exact_mut(steps * 64).enumerate().take(m.div_ceil(LANES)) {
+        let columns = panel * LANES..m.min((panel + 1) * LANES);
+        for (row, from) in b.chunks_exact(m * N).skip(first).take(steps * each).enumerate() {
+            let from = &from[columns.start * N..columns.end * N];
+            let (step, i) = (&mut to[row / each * 64..][..64], row % each);
+            for (to, from) in step.chunks_exact_mut(4).zip(from.chunks_exact(N)) {
+                for (to, from) in to[i * N..(i + 1) * N].iter_mut().zip(from) {
+                    *to = from ^ flip;
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of rows of a, `width` each, from the `first` on for so many steps; what is no row, or past its end, is zero.
+fn pack_rows<S: Narrow, const Q: usize>(a: &[u8], width: usize, first: usize, steps: usize, rows: &mut Vec<S::Packed>) {
+    let n = a.len() / width;
+    rows.clear();
+    rows.resize(n.next_multiple_of(Q) * steps, S::pack([0; 4]));
+    for (i, row) in a.chunks_exact(width).enumerate() {
+        let to = rows[i / Q * Q * steps + i % Q..].iter_mut().step_by(Q);
+        for (to, from) in to.zip(row[first..].chunks(4).take(steps)) {
+            let mut four = [0; 4];
+            match from.try_into() {
+                Ok(from) => four = from,
+                Err(_) => four[..from.len()].copy_from_slice(from),
+            }
+            *to = S::pack(four);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vnni,avx2,fma,bmi2")]
+unsafe fn int8_avx512(of: &Block<Avx512>, out: &mut [i32]) {
+    unsafe { block::<Avx512, 4, 6>(of, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+unsafe fn int8_avx2(of: &Block<Avx2>, out: &mut [i32]) {
+    unsafe { block::<Avx2, 1, 2>(of, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma,bmi2")]
+unsafe fn half_avx512(of: &Block<Avx512Half>, out: &mut [f32]) {
+    unsafe { block::<Avx512Half, 4, 6>(of, out) }
+}
+
+#[inline(always)]
+unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &mut [S::Out]) {
+    let Block { rows, panels, steps, n, m } = *of;
+    let stride = steps * 64;
+    for panel in (0..m.div_ceil(LANES)).step_by(P) {
+        for group in (0..n).step_by(Q) {
+            // SAFETY: the layout is that of `product`.
+            unsafe {
+                let (mut at, mut row) = (panels.as_ptr().add(panel * stride), rows.as_ptr().add(group * steps));
+                let mut sums = [[S::zero(); P]; Q];
+                for _ in 0..steps {
+                    let mut keys = [S::keys(at); P];
+                    for (p, keys) in keys.iter_mut().enumerate().skip(1) {
+                        *keys = S::keys(at.add(p * stride));
+                    }
+                    for (q, sums) in sums.iter_mut().enumerate() {
+                        let query = S::query(row.add(q));
+                        for (sum, &keys) in sums.iter_mut().zip(&keys) {
+                            *sum = S::dot(*sum, keys, query);
+                        }
+                    }
+                    (at, row) = (at.add(64), row.add(Q));
+                }
+                for (i, sums) in sums.iter().enumerate().take(n - group) {
+                    for (p, &sums) in sums.iter().enumerate() {
+                        let first = (panel + p) * LANES;
+                        if first < m {
+                            let to = &mut out[(group + i) * m + first..(group + i) * m + m.min(first + LANES)];
+                            S::add_to(to, sums);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Rng;
+
+    const SHAPES: [(usize, usize, usize); 6] =
+        [(1, 1, 1), (7, 5, 17), (6, 4, 64), (13, 600, 70), (200, 1030, 65), (395, 33, 130)];
+
+    #[test]
+    fn products_of_codes_are_exact_on_every_version() {
+        for (n, d, m) in SHAPES {
+            let mut random = Rng::new(3, 0);
+            let mut codes = |size: usize| -> Vec<i8> {
+                (0..size).map(|i| if i % 7 == 0 { -128 } else { random.bits() as i8 }).collect()
+            };
+            let (a, b) = (codes(n * d), codes(d * m));
+            let mut plain = vec![0; n * m];
+            for i in 0..n {
+                for k in 0..d {
+                    for j in 0..m {
+                        plain[i * m + j] += i32::from(a[i * d + k]) * i32::from(b[k * m + j]);
+                    }
+                }
+            }
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                for threads in [1, 3] {
+                    let mut out = vec![77; n * m];
+                    int8(&a, &b, Shape { n, d, m }, &mut out, threads, level);
+                    assert_eq!(out, plain, "{} {n} {d} {m} {threads}", level.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_bfloat16_are_those_of_float64_on_every_version() {
+        for (n, d, m) in SHAPES {
+            let mut random = Rng::new(4, 0);
+            let mut halves = |size: usize| -> Vec<u16> {
+                (0..size)
+                    .map(|_| ((random.bits() % 2000) as f32 / 1000.0 - 1.0).to_bits().wrapping_shr(16) as u16)
+                    .collect()
+            };
+            let (a, b) = (halves(n * d), halves(d * m));
+            let wide = |half: u16| f64::from(f32::from_bits(u32::from(half) << 16));
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let mut out = vec![7.0; n * m];
+                bfloat16(&a, &b, Shape { n, d, m }, &mut out, 2, level);
+                for i in 0..n {
+                    for j in 0..m {
+                        let plain: f64 = (0..d).map(|k| wide(a[i * d + k]) * wide(b[k * m + j])).sum();
+                        // d sums of products below 1, in float32
+                        let error = (f64::from(out[i * m + j]) - plain).abs();
+                        assert!(error <= f64::from(f32::EPSILON) * (d * d) as f64, "{}: {error}", level.name());
+                    }
+                }
+            }
+        }
+    }
+}

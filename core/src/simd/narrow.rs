@@ -1,0 +1,155 @@
+//! Dot products of narrow numbers, sixteen columns at a time, four bytes of each a step: codes of eight bits (see [`Int8`]) or
+//! two numbers of bfloat16.
+
+use super::{Int8, LANES};
+
+/// What matrix products do with narrow numbers. Keys lie as `[16 columns][4 bytes]`: a step is 64 bytes.
+///
+/// # Safety
+/// As for [`Int8`].
+#[allow(clippy::missing_safety_doc)] // said once, above
+pub trait Narrow: Copy {
+    /// What sums are told as.
+    type Out: Copy + Send + Sync;
+    type Packed: Copy + Send + Sync;
+    type Query: Copy;
+    type Keys: Copy;
+    type Sums: Copy;
+
+    fn pack(bytes: [u8; 4]) -> Self::Packed;
+    unsafe fn query(p: *const Self::Packed) -> Self::Query;
+    unsafe fn keys(p: *const u8) -> Self::Keys;
+    unsafe fn zero() -> Self::Sums;
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
+    /// Add the first sums to `out`, sixteen at most.
+    unsafe fn add_to(out: &mut [Self::Out], sums: Self::Sums);
+}
+
+impl<S: Int8> Narrow for S {
+    type Out = i32;
+    type Packed = <S as Int8>::Packed;
+    type Query = <S as Int8>::Query;
+    type Keys = <S as Int8>::Keys;
+    type Sums = <S as Int8>::Sums;
+
+    #[inline(always)]
+    fn pack(bytes: [u8; 4]) -> Self::Packed {
+        <S as Int8>::pack(bytes.map(|byte| byte as i8))
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { <S as Int8>::query(p) }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe { <S as Int8>::keys(p) }
+    }
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        unsafe { S::start(0) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        unsafe { <S as Int8>::dot(sums, keys, query) }
+    }
+    #[inline(always)]
+    unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
+        let sums = unsafe { S::integers(sums) };
+        if let Ok(out) = <&mut [i32; LANES]>::try_from(&mut *out) {
+            *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i])); // one instruction, mostly
+            return;
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = out.wrapping_add(sum);
+        }
+    }
+}
+
+/// Products of bfloat16, summed in float32.
+#[derive(Clone, Copy)]
+pub struct PortableHalf;
+
+impl Narrow for PortableHalf {
+    type Out = f32;
+    type Packed = [f32; 2];
+    type Query = [f32; 2];
+    type Keys = [[f32; 2]; LANES];
+    type Sums = [f32; LANES];
+
+    #[inline(always)]
+    fn pack([a, b, c, d]: [u8; 4]) -> Self::Packed {
+        [[a, b], [c, d]].map(|half| f32::from_bits(u32::from(u16::from_ne_bytes(half)) << 16))
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe { p.cast::<[[u8; 4]; LANES]>().read() }.map(Self::pack)
+    }
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        [0.0; LANES]
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        std::array::from_fn(|i| sums[i] + keys[i][0] * query[0] + keys[i][1] * query[1])
+    }
+    #[inline(always)]
+    unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::Avx512Half;
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{LANES, Narrow};
+    use std::arch::x86_64::*;
+
+    /// With AVX512_BF16: `vdpbf16ps` adds two products to each of sixteen sums.
+    #[derive(Clone, Copy)]
+    pub struct Avx512Half;
+
+    impl Narrow for Avx512Half {
+        type Out = f32;
+        type Packed = [u8; 4];
+        type Query = __m512i;
+        type Keys = __m512i;
+        type Sums = __m512;
+
+        #[inline(always)]
+        fn pack(bytes: [u8; 4]) -> Self::Packed {
+            bytes
+        }
+        #[inline(always)]
+        unsafe fn query(p: *const Self::Packed) -> Self::Query {
+            unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
+        }
+        #[inline(always)]
+        unsafe fn keys(p: *const u8) -> Self::Keys {
+            unsafe { _mm512_loadu_si512(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn zero() -> Self::Sums {
+            unsafe { _mm512_setzero_ps() }
+        }
+        #[inline(always)]
+        unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+            // SAFETY: 512 bits either way, thirty-two numbers of bfloat16.
+            unsafe {
+                let [keys, query] = std::mem::transmute::<[__m512i; 2], [__m512bh; 2]>([keys, query]);
+                _mm512_dpbf16_ps(sums, keys, query)
+            }
+        }
+        #[inline(always)]
+        unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
+            let mut one = [0f32; LANES];
+            unsafe { _mm512_storeu_ps(one.as_mut_ptr(), sums) };
+            out.iter_mut().zip(one).for_each(|(out, sum)| *out += sum);
+        }
+    }
+}
