@@ -183,10 +183,10 @@ def _vectors(path: str, column: Any) -> np.ndarray:
         raise FileFormatError(f"{path}: column 'vector' has missing values; remove those rows")
     d, rest = divmod(len(values), len(array))
     if rest == 0 and not pa.types.is_fixed_size_list(kind):
-        rest = int(np.any(np.diff(array.offsets.to_numpy()) != d))
+        rest = int(np.any(np.diff(number_view(array.offsets)) != d))
     if rest or d == 0:
         raise FileFormatError(f"{path}: column 'vector' must hold lists of one length, at least 1")
-    return _numbers(values).astype(np.float32, copy=False).reshape(len(array), d)
+    return number_view(values).astype(np.float32, copy=False).reshape(len(array), d)
 
 
 def _flat(array: Any) -> Any:
@@ -206,13 +206,13 @@ def from_arrow(column: Any, *, trusted: bool = False) -> np.ndarray:
 
     kind = column.type
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not column.null_count:
-        return _numbers(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
+        return number_view(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
     if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type) and kind.list_size:
         array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         values = _flat(array)
         if not array.null_count and not values.null_count:
             with np.errstate(over="ignore"):
-                numbers = _numbers(values).astype(np.float32, copy=False).reshape(len(array), -1)
+                numbers = number_view(values).astype(np.float32, copy=False).reshape(len(array), -1)
             if trusted or np.isfinite(numbers).all():
                 return numbers
     if pa.types.is_boolean(kind) or str(kind) in ("string", "large_string", "string_view"):
@@ -220,8 +220,8 @@ def from_arrow(column: Any, *, trusted: bool = False) -> np.ndarray:
     return column.to_numpy()
 
 
-def _numbers(array: Any) -> np.ndarray:
-    """A view of an Arrow array of numbers. `to_numpy` does it too, but imports pandas first, which takes long."""
+def number_view(array: Any) -> np.ndarray:
+    """A view of an Arrow array of numbers. `to_numpy` does it too, but imports pandas first, which takes long and loses a Ctrl-C."""
     name = str(array.type)
     kind = np.dtype({"halffloat": "float16", "float": "float32", "double": "float64"}.get(name, name))
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)

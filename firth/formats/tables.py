@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
-from firth.formats.arrow import as_arrow, from_arrow
+from firth.formats.arrow import as_arrow, from_arrow, number_view
 from firth.formats.atomic import atomic_write
 from firth.formats.blocks import BLOCK, GZIP
 from firth.formats.checks import as_vectors, check_labels, lost, one_line, read_recipe
@@ -135,7 +135,7 @@ def _list_vectors(path: str | Path, name: str, column: Any, first: int) -> np.nd
         row = first + array.is_null().to_pylist().index(True)
         raise FileFormatError(f"{path}, row {row}: a list expected in column {name!r}, found none")
     if not pa.types.is_fixed_size_list(array.type):
-        lengths = pc.call_function("list_value_length", [array]).to_numpy()
+        lengths = number_view(pc.call_function("list_value_length", [array]))
         uneven = np.flatnonzero(lengths != lengths[0])
         if len(uneven):
             row = int(uneven[0])
@@ -144,7 +144,8 @@ def _list_vectors(path: str | Path, name: str, column: Any, first: int) -> np.nd
     if values.null_count:
         row = first + values.is_null().to_pylist().index(True) // (len(values) // len(array))
         raise FileFormatError(f"{path}, row {row}: numbers expected in column {name!r}, found a missing one")
-    numbers = values.to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    plain = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    numbers = (number_view(values) if plain else values.to_numpy(zero_copy_only=False)).reshape(len(array), -1)
     return as_vectors(path, numbers, f"column {name!r}", first=first)
 
 
