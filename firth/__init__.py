@@ -24,6 +24,7 @@ _HOME = {
     "dot": "firth.ops",
     "duplicates": "firth.search",
     "glove": "firth.learn.glove",
+    "grok": "firth.grokking.report",
     "judge": "firth.judging",
     "layer": "firth.ops",
     "lookup": "firth.ops",
@@ -57,6 +58,7 @@ __all__ = [
     "dot",
     "duplicates",
     "glove",
+    "grok",
     "judge",
     "layer",
     "lookup",
@@ -76,6 +78,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from firth._check import FirthError
+    from firth.grokking.report import grok
     from firth.judging import judge
     from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
