@@ -16,6 +16,7 @@ import typer
 
 import firth
 from firth._check import ArgumentError, FirthError
+from firth.steps import drain
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -743,7 +744,7 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
                 steps.throw(KeyboardInterrupt())
             except StopIteration as end:
                 return end.value
-            raise
+            return drain(steps)  # it goes on with what it has
 
 
 def _told(step: Any) -> tuple[str, float, float, str]:

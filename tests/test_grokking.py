@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,7 @@ from firth.grokking import analysis, report, training
 from firth.grokking.model import FORMS, pairs, plain, start
 from firth.grokking.training import DECAY, PHASES, Grok, small_loss, step_flops, train_steps
 from firth.ops import softmax
-from tests.test_cli import run
+from tests.test_cli import ENVIRONMENT, FIRTH, run
 
 jax = pytest.importorskip("jax")
 P = 13
@@ -268,6 +270,20 @@ def test_the_command_tells_and_saves(tmp_path):
     told = json.loads((tmp_path / "g.json").read_text())
     assert told["steps"] == 200
     assert len(told["table"]) == 12
+
+
+def test_ctrl_c_opens_what_was_reached():
+    command = [FIRTH, "grok", "--p", "7", "--steps", "100000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stderr.readline() == "memorising ...\n"  # it trains
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "of 100,000 steps; this is what was reached" in err
+    assert "sum of squared weights" in out
 
 
 def test_the_command_refuses_before_any_work(tmp_path):
