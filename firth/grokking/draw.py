@@ -125,13 +125,15 @@ def _draw_circle(axes: Any, points: np.ndarray, key: int) -> None:
     size = np.linalg.norm(points, axis=1).max()
     axes.plot(*ring.T, color=GREY, lw=1, zorder=1)
     axes.scatter(*points.T, c=np.arange(p), cmap="viridis", s=14, zorder=2)
-    for number, (x, y) in enumerate(points):
-        angle = np.degrees(np.arctan2(y, x))
-        turned = angle + 180 if abs(angle) > 90 else angle
-        at = 1.06 * size * np.array([x, y]) / np.hypot(x, y)
+    # Names stand evenly around it, at the angles that fit the points best: one way round or the other.
+    z, turns = points @ [1, 1j], np.exp(2j * np.pi * key * np.arange(p) / p)
+    ideal = max((turns, turns.conj()), key=lambda one: abs((z * one.conj()).sum()))
+    angles = np.degrees(np.angle(ideal * (z * ideal.conj()).sum()))
+    for number, angle in enumerate(angles):
+        at = 1.06 * size * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
         axes.text(
-            *at, str(number), rotation=turned, rotation_mode="anchor", fontsize=min(9, 600 / p), color=INK,
-            ha="right" if abs(angle) > 90 else "left", va="center",
+            *at, str(number), rotation=angle + 180 if abs(angle) > 90 else angle, rotation_mode="anchor",
+            fontsize=min(9, 600 / p), color=INK, ha="right" if abs(angle) > 90 else "left", va="center",
         )  # fmt: skip
     axes.set_aspect("equal")
     axes.set(xlim=(-1.2 * size, 1.2 * size), ylim=(-1.2 * size, 1.2 * size))
