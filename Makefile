@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FOLDER ?= $(HOME)/.cache/firth-bench
 CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
 
-.PHONY: help install dev demo test lint format docs bench bench-learn bench-maps bench-search clean
+.PHONY: help install dev demo test lint format docs bench bench-grok bench-learn bench-maps bench-search clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -55,6 +55,9 @@ bench-maps: $(VENV)/.dev  ## maps against their peers (hours; needs FOLDER as be
 bench-search: $(VENV)/.dev  ## exact search against its peers (an hour or two; needs FOLDER as bench/README.md has it)
 	$(BIN)/python -m pip install --quiet --group bench-search
 	$(BIN)/python bench/search.py --folder $(FOLDER)
+
+bench-grok: $(VENV)/.dev  ## grokking: the paper's table for three seeds, a step beside torch's where it is installed (minutes)
+	$(BIN)/python bench/grok.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) core/target build dist firth/*.so

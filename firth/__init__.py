@@ -26,6 +26,7 @@ _HOME = {
     "duplicates": "firth.search",
     "encode": "firth.rows",
     "glove": "firth.learn.glove",
+    "grok": "firth.grokking.report",
     "judge": "firth.judging",
     "layer": "firth.ops",
     "lookup": "firth.ops",
@@ -61,6 +62,7 @@ __all__ = [
     "duplicates",
     "encode",
     "glove",
+    "grok",
     "judge",
     "layer",
     "lookup",
@@ -80,6 +82,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from firth._check import FirthError
+    from firth.grokking.report import grok
     from firth.judging import judge
     from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec

@@ -16,6 +16,7 @@ import typer
 
 import firth
 from firth._check import ArgumentError, FirthError
+from firth.steps import drain
 
 if TYPE_CHECKING:
     from firth.judging import AnalogyReport, SimilarityReport
@@ -746,7 +747,7 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
                 steps.throw(KeyboardInterrupt())
             except StopIteration as end:
                 return end.value
-            raise
+            return drain(steps)  # it goes on with what it has
 
 
 def _told(step: Any) -> tuple[str, float, float, str]:
@@ -755,6 +756,11 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
+    if hasattr(step, "phase"):
+        loss, keys = step.losses, len(step.frequencies)
+        told = f"loss {loss.train_loss:.2g}, test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
+        told += f"  restricted {loss.restricted_loss:.2g}  excluded {loss.excluded_loss:.2g}  {keys} frequencies"
+        return step.phase, step.step, step.steps, f"{told}  {_short(step.flops_per_s)}FLOP/s  {step.left_s:.0f} s left"
     if hasattr(step, "left_s"):
         return "counting", step.done, 1.0, f"{step.left_s:.0f} s left"
     if hasattr(step, "done_bytes"):
@@ -868,4 +874,4 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from firth import cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above
+from firth import cli_grok, cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above

@@ -1,0 +1,93 @@
+"""A transformer of one layer that adds two numbers modulo p: Nanda et al. 2023, in three forms of the same function.
+
+It reads three tokens, a, b and =, and at = predicts c. A model is a dictionary of matrices under the paper's names:
+
+    W_E (p + 1, d), W_pos (3, d)                embedding of the numbers and of =; of the three places
+    W_Q, W_K, W_V, W_O (d, d)                   queries, keys, values of all heads side by side; their output
+    W_in (d, m), b_in (m,), W_out (m, d), b_out (d,)   m neurons, rectified
+    W_U (d, p + 1)                              from the residual stream to a logit for each token
+
+There is no normalisation of layers. Each form takes tokens (b, 3) and returns logits (b, p + 1) and what the neurons did (b, m).
+
+N. Nanda, L. Chan, T. Lieberum, J. Smith, J. Steinhardt: Progress measures for grokking via mechanistic interpretability. 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from firth.ops import attention, layer, lookup, matmul
+
+Array = Any  # of numpy, JAX or torch alike
+Model = dict[str, Array]
+HEADS = 4  # appendix A of the paper, as are the widths of `start`
+
+
+def start(p: int, seed: int = 0, *, d: int = 128, neurons: int = 512) -> Model:
+    """Draw the weights to begin with: normal over sqrt(d), and W_U over sqrt(p + 1); biases 0. float32.
+
+    Examples
+    --------
+    >>> sum(weights.size for weights in start(113).values())
+    226816
+    """
+    shapes = {"W_E": (p + 1, d), "W_pos": (3, d), "W_Q": (d, d), "W_K": (d, d), "W_V": (d, d), "W_O": (d, d)}
+    shapes |= {"W_in": (d, neurons), "b_in": (neurons,), "W_out": (neurons, d), "b_out": (d,), "W_U": (d, p + 1)}
+    random = np.random.default_rng(seed)
+    model = {}
+    for name, shape in shapes.items():
+        deviation = 0.0 if name.startswith("b_") else (p + 1 if name == "W_U" else d) ** -0.5
+        model[name] = random.normal(0.0, deviation, shape).astype(np.float32)
+    return model
+
+
+def pairs(p: int) -> np.ndarray:
+    """Tokens of all sums, (p p, 3) int32: a, b and =, which is token p."""
+    a, b = np.divmod(np.arange(p * p, dtype=np.int32), p)
+    return np.stack([a, b, np.full_like(a, p)], axis=1)
+
+
+def plain(model: Model, tokens: Array) -> tuple[Array, Array]:
+    """The transformer as it is drawn in textbooks: every place goes through everything."""
+    stream = lookup(model["W_E"], tokens) + model["W_pos"]  # (b, 3, d)
+    queries, keys, values = (matmul(stream, model[name]) for name in ("W_Q", "W_K", "W_V"))
+    mixed = attention(queries, keys, values, causal=True, heads=HEADS)  # (b, 3, d)
+    logits, hidden = _neurons(model, stream + matmul(mixed, model["W_O"]))
+    return logits[:, -1], hidden[:, -1]
+
+
+def last(model: Model, tokens: Array) -> tuple[Array, Array]:
+    """Only at = is anything predicted: queries, neurons and logits of that place alone."""
+    stream = lookup(model["W_E"], tokens) + model["W_pos"]  # (b, 3, d)
+    end = stream[:, -1:]  # (b, 1, d)
+    keys, values = matmul(stream, model["W_K"]), matmul(stream, model["W_V"])
+    mixed = attention(matmul(end, model["W_Q"]), keys, values, heads=HEADS)  # (b, 1, d)
+    logits, hidden = _neurons(model, end + matmul(mixed, model["W_O"]))
+    return logits[:, 0], hidden[:, 0]
+
+
+def fast(model: Model, tokens: Array) -> tuple[Array, Array]:
+    """A token at a place has one key and one value, in whichever sum it stands: computed once, then looked up.
+
+    And = has one query. What is left for each sum is the neurons.
+    """
+    v, d = model["W_E"].shape
+    known = model["W_E"] + model["W_pos"][:, None]  # (3, v, d)
+    end = known[2, -1:]  # (1, d)
+    rows = tokens + v * np.arange(3)  # a token at a place is a row of (3 v, d)
+    keys, values = (lookup(matmul(known, model[name]).reshape(3 * v, d), rows) for name in ("W_K", "W_V"))  # (b, 3, d)
+    mixed = attention(matmul(end, model["W_Q"]), keys, values, heads=HEADS)  # (1, d) with (b, 3, d) -> (b, 1, d)
+    return _neurons(model, end + matmul(mixed[:, 0], model["W_O"]))
+
+
+FORMS: dict[str, Callable[[Model, Array], tuple[Array, Array]]] = {"plain": plain, "last": last, "fast": fast}
+
+
+def _neurons(model: Model, stream: Array) -> tuple[Array, Array]:
+    """What the neurons make of the residual stream (..., d): logits (..., p + 1), and what they did (..., m)."""
+    hidden = layer(stream, model["W_in"], model["b_in"], "relu")
+    stream = stream + layer(hidden, model["W_out"], model["b_out"], "identity")
+    return matmul(stream, model["W_U"]), hidden

@@ -1,0 +1,232 @@
+"""Training a model to add: all pairs at once, AdamW, with measures of what it learns as it goes. JAX and optax.
+
+The loss is computed as ln(1 + the sum of exp of the others' logits less the right one's), which in float32 keeps the digits of
+losses far below its rounding; the paper goes to float64 for that. The rest is the paper's: appendix A.1.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from firth._check import ArgumentError, MissingExtraError, TrainingError, check_int, check_number
+from firth.cost import operation
+from firth.grokking.analysis import Losses, key_frequencies, losses
+from firth.grokking.model import Model, fast, pairs, start
+
+WARM_UP = 10  # steps over which the rate rises; with betas and decay the paper's
+BETAS = (0.9, 0.98)
+DECAY = 1.0
+MEASURED = 100  # times in a training at most, and every so many steps at most
+SCANNED = 20  # steps between two looks at Ctrl-C
+PHASES = ("memorising", "forming the circuit", "cleaning up")
+KNOWN = 0.99  # accuracy on the pairs trained on, at which they are memorised
+
+
+@dataclass(frozen=True, slots=True)
+class Grok:
+    """What is trained, and how.
+
+    Attributes
+    ----------
+    p
+        The modulus, an odd prime.
+    steps
+        Of training.
+    rate
+        Of learning. The paper's is 1e-3; three times that gets to the same circuit in a few thousand steps.
+    share
+        Of the pairs to train on, by default 0.3 (113 / p)^(2/3): the paper's for 113; fewer numbers need a larger one.
+    seed
+        Of the first weights, and of which pairs are trained on.
+    """
+
+    p: int = 113
+    steps: int = 5000
+    rate: float = 3e-3
+    share: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        p = check_int("p", self.p, 7, 499)
+        if not _is_prime(p):
+            near = [n for n in range(p - 12, p + 13) if n > 6 and _is_prime(n)]
+            raise ArgumentError(f"p must be a prime; got {p}; near ones are {', '.join(map(str, near))}")
+        check_int("steps", self.steps, 1)
+        check_int("seed", self.seed, 0)
+        check_number("rate", self.rate, 0, 1, above=True)
+        if self.share is not None:
+            check_number("share", self.share, 0, 1, above=True)
+        if not 1 <= self.train_pairs < p * p:
+            raise ArgumentError(
+                f"share must leave some of {p * p} pairs to train on and some to test; got {self.share}"
+            )
+
+    @property
+    def train_pairs(self) -> int:
+        """How many pairs are trained on."""
+        share = min(0.8, 0.3 * (113 / self.p) ** (2 / 3)) if self.share is None else self.share
+        return int(share * self.p**2)
+
+
+PAPER = {"rate": 1e-3, "steps": 40_000}  # of Grok, the settings of the paper
+
+
+class GrokStep(NamedTuple):
+    """How far training is, and what was measured last.
+
+    Attributes
+    ----------
+    step, steps
+        Done, and to do.
+    phase
+        One of `PHASES`.
+    losses
+        By the key frequencies of the moment.
+    frequencies
+        Those.
+    steps_per_s, flops_per_s, elapsed_s, left_s
+    """
+
+    step: int
+    steps: int
+    phase: str
+    losses: Losses
+    frequencies: list[int]
+    steps_per_s: float
+    flops_per_s: float
+    elapsed_s: float
+    left_s: float
+
+
+class Trained(NamedTuple):
+    """A model, and how it became so.
+
+    Attributes
+    ----------
+    model
+        float32.
+    train
+        Rows of `pairs` that were trained on.
+    checkpoints
+        Step -> the model then, the first and the last among them.
+    elapsed_s
+        Of training, compiling and measuring included.
+    interrupted
+        Whether Ctrl-C ended it.
+    """
+
+    model: Model
+    train: np.ndarray
+    checkpoints: dict[int, Model]
+    elapsed_s: float
+    interrupted: bool
+
+
+def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
+    """Train step by step; a KeyboardInterrupt (raised in it, or thrown into it) ends it with what was reached.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no longer finite.
+    """
+    try:
+        import jax
+        import jax.numpy as jnp
+        import optax
+    except ImportError as error:
+        raise MissingExtraError(f"grokking needs {error.name}: pip install 'firth[transformer]'") from error
+
+    began = time.perf_counter()
+    tokens = pairs(options.p)
+    train = np.sort(np.random.default_rng((options.seed, 1)).permutation(len(tokens))[: options.train_pairs])
+    seen, sums = jnp.asarray(tokens[train]), jnp.asarray(tokens[train, :2].sum(axis=1) % options.p)
+    right = jnp.arange(options.p + 1) == sums[:, None]  # (b, p + 1)
+
+    def loss(model: Model) -> Any:
+        return small_loss(fast(model, seen)[0], right).mean()
+
+    # The rate is 0 at first, as the paper's is.
+    rate = optax.linear_schedule(0.0, options.rate, WARM_UP)
+    optimizer = optax.adamw(rate, *BETAS, weight_decay=DECAY)
+
+    def one(state: Any, _: None) -> tuple[Any, Any]:
+        model, moments = state
+        value, slope = jax.value_and_grad(loss)(model)
+        change, moments = optimizer.update(slope, moments, model)
+        return (optax.apply_updates(model, change), moments), value
+
+    many = jax.jit(lambda state, n: jax.lax.scan(one, state, None, length=n)[0], static_argnums=1)
+    logits_of = jax.jit(lambda model: fast(model, jnp.asarray(tokens))[0][:, : options.p])
+
+    def measure(model: Model) -> tuple[Losses, list[int]]:
+        keys = key_frequencies(model)
+        measured = losses(np.asarray(logits_of(model), dtype=np.float64), train, keys)
+        if not math.isfinite(measured.train_loss):
+            raise TrainingError(f"training diverged by step {done}; use a lower rate than {options.rate:g}")
+        return measured, keys
+
+    first = {name: jnp.asarray(weights) for name, weights in start(options.p, options.seed).items()}
+    state = (first, optimizer.init(first))
+    flops, every = step_flops(options), max(MEASURED, options.steps // MEASURED)
+    done, training_s, interrupted = 0, 0.0, False
+    checkpoints = {0: _as_numpy(state[0])}
+    measured, keys = measure(checkpoints[0])
+    worst = measured.test_loss
+    try:
+        while True:
+            elapsed, speed = time.perf_counter() - began, done / training_s if done else 0.0
+            left = (options.steps - done) * elapsed / done if done else 0.0
+            phase = phase_of(measured, worst)
+            yield GrokStep(done, options.steps, phase, measured, keys, speed, speed * flops, elapsed, left)
+            if done == options.steps:
+                break
+            before = time.perf_counter()
+            n = min(SCANNED, every - done % every, options.steps - done)
+            state, done = jax.block_until_ready(many(state, n)), done + n
+            training_s += time.perf_counter() - before
+            if done % every == 0 or done == options.steps:
+                checkpoints[done] = _as_numpy(state[0])
+                measured, keys = measure(checkpoints[done])
+                worst = max(worst, measured.test_loss)
+    except KeyboardInterrupt:
+        interrupted = True
+        checkpoints[done] = _as_numpy(state[0])
+    return Trained(checkpoints[done], train, checkpoints, time.perf_counter() - began, interrupted)
+
+
+def _as_numpy(model: Model) -> Model:
+    return {name: np.array(weights) for name, weights in model.items()}
+
+
+def small_loss(logits: Any, right: Any) -> Any:
+    """-ln of the share that softmax gives the right answer: ln(1 + sum of exp(others - right)), (b, v) twice -> (b,)."""
+    import jax
+    import jax.numpy as jnp
+
+    rest = jax.nn.logsumexp(jnp.where(right, -jnp.inf, logits), axis=-1)
+    return jax.nn.softplus(rest - jnp.where(right, logits, 0).sum(axis=-1))
+
+
+def phase_of(measured: Losses, worst: float) -> str:
+    """Which of the three phases it is: the test loss falls to half of its worst only once the circuit wins."""
+    if measured.train_accuracy < KNOWN:
+        return PHASES[0]
+    return PHASES[1] if measured.test_loss > worst / 2 else PHASES[2]
+
+
+def step_flops(options: Grok) -> int:
+    """Operations of one step: the products of all pairs, once forward and twice backward; what is looked up is not counted."""
+    b, d, m, v = options.train_pairs, 128, 512, options.p + 1
+    shapes = ((b, d, d), (b, d, m), (b, m, d), (b, d, v))
+    return 3 * sum(operation("matmul", *shape).flops for shape in shapes)
+
+
+def _is_prime(n: int) -> bool:
+    return n > 1 and all(n % k for k in range(2, math.isqrt(n) + 1))
