@@ -69,9 +69,12 @@ def encode(
     if like is not None:
         if options:
             raise ArgumentError(f"--like says how columns are encoded: leave --{next(iter(options))} out")
-        learned = firth.Space.open(like).recipe.get("encoder")
+        recipe = firth.Space.open(like).recipe
+        learned = recipe.get("encoder")
         if learned is None:
             raise ArgumentError(f"{like} was not made by firth encode")
+        if "repaired" in recipe:
+            raise ArgumentError(f"{like} was repaired after firth encode: give --like the space from before")
         encoder = Encoder.from_dict(learned, space=words)
     else:
         encoder = Encoder(space=words, **options)  # pyright: ignore[reportArgumentType]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from firth._check import FileFormatError, check_int
+from firth.ranks import spearman
 
 if TYPE_CHECKING:
     from firth.space import Space
@@ -351,21 +352,6 @@ def _judge_pairs(space: Space, path: str, pairs: Pairs) -> SimilarityReport:
         spearman=spearman(np.array(pairs.scores)[covered], cosines),
         reference=WORDSIM_REFERENCE if _is_wordsim(pairs) else [],
     )
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Spearman's rank correlation of two (n,) arrays, ties given their average rank; None if one of them does not vary."""
-    if len(x) < 2:
-        return None
-    x, y = _ranks(x), _ranks(y)
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip((x @ y) / scale, -1, 1)) if scale > 0 else None
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _is_google(questions: Analogies) -> bool:

@@ -21,6 +21,7 @@ from firth.search import MOST_PAIRS, Index, duplicates, neighbors
 
 if TYPE_CHECKING:
     from firth.explaining import Explanation
+    from firth.health import Health
     from firth.judging import AnalogyReport, SimilarityReport
     from firth.maps import Map, Method
 
@@ -562,6 +563,18 @@ class Space(Mapping[str, np.ndarray]):
         from firth.explaining import explain
 
         return explain(self, first, second, k=k, metric=metric)
+
+    def health(self, *, rows: int = 50_000, seed: int = 0) -> Health:
+        """Measure what may be wrong with its dot products: see `firth.health.health`."""
+        from firth.health import health
+
+        return health(self, rows=rows, seed=seed)
+
+    def repair(self, *, centre: bool = True, components: int = 0, normalise: bool = False) -> Space:
+        """Take off what all rows have in common, into a new space: see `firth.health.repair`."""
+        from firth.health import repair
+
+        return repair(self, centre=centre, components=components, normalise=normalise)
 
     # Its file
 
