@@ -110,7 +110,7 @@ def _room(n: int, d: int) -> np.ndarray:
 
 
 def _file_batches(path: Path, spare: IO[bytes], as_text: set[str | None]) -> Batches:
-    """Batches of a file; of CSV some columns as text. Reading CSV takes longer than all else: what was read is kept in `spare` for the second time."""
+    """Batches of a file. Reading CSV, some columns as text, takes longer than all else: `spare` keeps it for the second time."""
     kind = path.suffix.lower()
     if kind not in (".csv", ".tsv", ".parquet", ".pq"):
         raise ArgumentError(f"{path}: a table is read from .csv, .tsv or .parquet")
