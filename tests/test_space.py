@@ -354,9 +354,7 @@ def test_the_way_between_two_labels_is_a_great_circle():
     np.testing.assert_allclose(hits.scores, 1, atol=1e-6)  # float32
     assert space.between("w0", "w60", 3).labels.tolist() == ["w0", "w30", "w60"]
     assert space.between("w0", "w60", 3, where="label != 'w30'").labels[1] in ("w20", "w40")
-    line = space.between(
-        "w0", "w60", 3, metric="euclidean"
-    )
+    line = space.between("w0", "w60", 3, metric="euclidean")
     middle = space[["w0", "w60"]].mean(axis=0)
     assert line.scores[1] == pytest.approx(-np.linalg.norm(space[line.labels[1]] - middle))
     assert space.between("w0", "w0", 2).labels.tolist() == ["w0", "w0"]
