@@ -374,6 +374,8 @@ def test_version_and_help():
         "map",
         "info",
         "demo",
+        "health",
+        "repair",
         "cost",
         "ladder",
         "encode",
