@@ -200,20 +200,29 @@ def ask(
         bool, typer.Option("--include-question", help="Words of the question may answer.")
     ] = False,
     where: Where = None,
+    way: Annotated[bool, typer.Option("--path", help="What lies on the way from one expression to another.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Of --path, with its ends.", show_default="7")] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a space: semantic arithmetic and nearest labels, exact.
 
     + - * / with numbers and parentheses; quote labels with spaces: '"new york" - usa + france'. With no expression, reads
-    them line by line.
+    them line by line. With --path, takes two: small large --path.
 
     Example: firth ask words.space 'king - man + woman'
     """
     space = firth.Space.open(path)
     mask = None if where is None else space.mask(where)
+    if steps is not None and not way:
+        raise ArgumentError("--steps goes with --path")
+    if way and len(questions or []) != 2:
+        raise ArgumentError(f"--path leads from one expression to another: give two; got {len(questions or [])}")
 
     def answer(question: str) -> None:
-        hits = space.ask(question, k, metric=metric, include_question=include_question, where=mask)
+        if way and questions:
+            hits = space.between(*questions, steps=7 if steps is None else steps, metric=metric, where=mask)
+        else:
+            hits = space.ask(question, k, metric=metric, include_question=include_question, where=mask)
         found = list(zip(hits.labels.tolist(), hits.scores.tolist(), hits.rows.tolist(), strict=True))
         if as_json:
             keyed = [{"label": label, "score": score, "row": row} for label, score, row in found]
@@ -222,7 +231,7 @@ def ask(
             _print_hits(question, metric, found, space)
 
     if questions:
-        for number, question in enumerate(questions):
+        for number, question in enumerate([" ... ".join(questions)] if way else questions):
             if number and not as_json:
                 print()
             answer(question)
@@ -874,4 +883,4 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from firth import cli_grok, cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above
+from firth import cli_grok, cli_health, cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above

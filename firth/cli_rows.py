@@ -69,9 +69,12 @@ def encode(
     if like is not None:
         if options:
             raise ArgumentError(f"--like says how columns are encoded: leave --{next(iter(options))} out")
-        learned = firth.Space.open(like).recipe.get("encoder")
+        recipe = firth.Space.open(like).recipe
+        learned = recipe.get("encoder")
         if learned is None:
             raise ArgumentError(f"{like} was not made by firth encode")
+        if "repaired" in recipe:
+            raise ArgumentError(f"{like} was repaired after firth encode: give --like the space from before")
         encoder = Encoder.from_dict(learned, space=words)
     else:
         encoder = Encoder(space=words, **options)  # pyright: ignore[reportArgumentType]
@@ -95,15 +98,23 @@ def explain(
     second: Annotated[str, typer.Argument(metavar="LABEL", help="And another.")],
     k: Annotated[int, typer.Option("-k", help="How many dimensions to tell.")] = 10,
     metric: Annotated[Literal["cosine", "dot"], typer.Option(help="The score that is taken apart.")] = "cosine",
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", metavar="PATH", help="Bars, .png or .svg; may be repeated.", show_default="none"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Explain why two labels are alike: their dot product as a sum, for and against.
 
-    Dimensions of a table have names; learned ones are told by the labels at their ends.
+    Dimensions of a table have names; learned ones are told by the labels at their ends. Pictures need firth[maps].
 
-    Example: firth explain houses.space 17 42
+    Example: firth explain houses.space 17 42 -o bars.png
     """
+    for target in out or []:
+        _check_writable(target, (".png", ".svg"), "bars are drawn as .png or .svg")
     told = firth.Space.open(path).explain(first, second, k=k, metric=metric)
+    for target in out or []:
+        told.save(target)
     if as_json:
         print(json.dumps(told.as_dict(), ensure_ascii=False))
         return

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from firth._check import check_choice, check_int
+from firth._check import ArgumentError, MissingExtraError, check_choice, check_int
 
 if TYPE_CHECKING:
     from firth.space import Space
 
 ENDS = 3  # labels that tell what an end of a learned dimension is about
 AMONG = 10_000  # the most frequent ones, of which those are
+FOR, AGAINST, REST = "#2b6cb0", "#d9822b", "#9aa5b1"
+LONGEST = 60  # characters of a name in a picture
 
 
 class Part(NamedTuple):
@@ -55,6 +58,50 @@ class Explanation(NamedTuple):
         """All of it as JSON has it."""
         told = self._asdict()
         return told | {name: [part._asdict() for part in told[name]] for name in ("parts", "columns")}
+
+    def save(self, path: str | Path) -> None:
+        """Draw the parts as bars, .png or .svg: by column too where there are columns, as many as there are dimensions told.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in (".png", ".svg"):
+            raise ArgumentError(f"bars are drawn as .png or .svg; got {path.name}")
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise MissingExtraError("pictures need matplotlib: pip install 'firth[maps]'") from error
+
+        shown = self.columns[: len(self.parts)]
+        others = self.score - sum(part.share for part in shown)
+        charts = [("by dimension", [*self.parts, Part("all other dimensions", self.rest)])]
+        if shown:
+            more = [Part("all other columns", others)] if len(shown) < len(self.columns) else []
+            charts.insert(0, ("by column", [*shown, *more]))
+        rows = [len(parts) for _, parts in charts]
+        figure = Figure(figsize=(9, 1.6 + 0.32 * sum(rows) + 0.5 * len(rows)), layout="constrained", facecolor="white")
+        every = figure.subplots(len(charts), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
+        for axes, (title, parts) in zip(every, charts, strict=True):
+            shares = [part.share for part in parts]
+            colours = [
+                REST if part.name.startswith("all other ") else FOR if part.share >= 0 else AGAINST for part in parts
+            ]
+            places = range(len(parts))
+            axes.bar_label(axes.barh(places, shares, color=colours, height=0.7), fmt="%+.3f", padding=3, fontsize=9)
+            names = [part.name if len(part.name) <= LONGEST else part.name[: LONGEST - 1] + "…" for part in parts]
+            axes.set_yticks(places, [name.replace("$", r"\$") for name in names])  # $ would begin mathematics
+            axes.invert_yaxis()
+            axes.axvline(0, color="#1f2933", lw=0.8)
+            axes.margins(x=0.15)
+            axes.set_title(title, loc="left", fontsize=10)
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.tick_params(axis="y", length=0)
+        title = f"{self.first} and {self.second}: {self.metric} {self.score:.3f}".replace("$", r"\$")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+        figure.savefig(path, dpi=150)
 
 
 def explain(

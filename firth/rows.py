@@ -55,8 +55,11 @@ def encode_steps(
     """The same step by step. A file is read twice; vectors of a file lie in a temporary one until the space is saved."""
     with tempfile.TemporaryFile() as spare:
         is_file = isinstance(table, (str, Path))
-        batches = _file_batches(Path(table), spare) if is_file else lambda: as_batches(table)
-        space = yield from _encode_steps(batches, Encoder() if encoder is None else encoder, label, is_file)
+        encoder = Encoder() if encoder is None else encoder
+        learned = [column.name for column in getattr(encoder, "columns_", ()) if column.kind in ("category", "text")]
+        as_text = {label, *encoder.categories, *encoder.text, *encoder.ignore, *learned}
+        batches = _file_batches(Path(table), spare, as_text) if is_file else lambda: as_batches(table)
+        space = yield from _encode_steps(batches, encoder, label, is_file)
     return space
 
 
@@ -106,8 +109,8 @@ def _room(n: int, d: int) -> np.ndarray:
         return np.memmap(file, np.float32, "r+", shape=(n, d))
 
 
-def _file_batches(path: Path, spare: IO[bytes]) -> Batches:
-    """Batches of a file. Reading CSV takes longer than all else: what was read is kept in `spare` for the second time."""
+def _file_batches(path: Path, spare: IO[bytes], as_text: set[str | None]) -> Batches:
+    """Batches of a file. Reading CSV, some columns as text, takes longer than all else: `spare` keeps it for the second time."""
     kind = path.suffix.lower()
     if kind not in (".csv", ".tsv", ".parquet", ".pq"):
         raise ArgumentError(f"{path}: a table is read from .csv, .tsv or .parquet")
@@ -125,7 +128,7 @@ def _file_batches(path: Path, spare: IO[bytes]) -> Batches:
                 return
             if not kept:
                 writer = None
-                for batch in _csv_batches(path, "\t" if kind == ".tsv" else ","):
+                for batch in _csv_batches(path, "\t" if kind == ".tsv" else ",", as_text):
                     writer = writer or pa.ipc.new_file(spare, batch.schema)
                     writer.write_batch(batch)
                     yield batch
@@ -138,13 +141,17 @@ def _file_batches(path: Path, spare: IO[bytes]) -> Batches:
                 for number in range(file.num_record_batches):
                     yield file.get_batch(number)
         except pa.ArrowInvalid as error:
-            raise FileFormatError(f"{path}: {str(error).splitlines()[0]}") from None
+            text = str(error).splitlines()[0]
+            if "conversion error" in text:  # the kinds of columns were told by the first block
+                text += "; the column looked like numbers before: make it one of categories or text, or leave it out"
+                text += " (--category, --text or --ignore NAME)"
+            raise FileFormatError(f"{path}: {text}") from None
 
     return batches
 
 
-def _csv_batches(path: Path, delimiter: str) -> Iterator[pa.RecordBatch]:
-    """What looks like whole numbers at first is read as any number; what is empty at first, as text."""
+def _csv_batches(path: Path, delimiter: str, as_text: set[str | None]) -> Iterator[pa.RecordBatch]:
+    """What looks like whole numbers at first is read as any number; what is empty at first, or is asked for so, as text."""
     from pyarrow import csv
 
     reading, parsing = csv.ReadOptions(block_size=BLOCK_BYTES), csv.ParseOptions(delimiter=delimiter)
@@ -155,9 +162,9 @@ def _csv_batches(path: Path, delimiter: str) -> Iterator[pa.RecordBatch]:
     with csv.open_csv(path, reading, parsing, converting({})) as first:
         types = {}
         for part in first.schema:
-            if pa.types.is_integer(part.type):
-                types[part.name] = pa.float64()
-            elif pa.types.is_null(part.type):
+            if pa.types.is_null(part.type) or (part.name in as_text and not pa.types.is_boolean(part.type)):
                 types[part.name] = pa.string()
+            elif pa.types.is_integer(part.type):
+                types[part.name] = pa.float64()
     with csv.open_csv(path, reading, parsing, converting(types)) as file:
         yield from file

@@ -21,6 +21,7 @@ from firth.search import MOST_PAIRS, Index, duplicates, neighbors
 
 if TYPE_CHECKING:
     from firth.explaining import Explanation
+    from firth.health import Health
     from firth.judging import AnalogyReport, SimilarityReport
     from firth.maps import Map, Method
 
@@ -335,6 +336,58 @@ class Space(Mapping[str, np.ndarray]):
             left_out |= set(self._term_rows(terms).tolist())
         return self._best(self.vector(terms, metric=metric), self._keys(), k, metric, left_out, where)
 
+    def between(self, first: str, second: str, steps: int = 7, *, metric: Metric = "cosine", where: Any = None) -> Hits:
+        """Find the nearest label at each step of the way from one label to another.
+
+        By cosine the way is the great circle, in equal angles (Shoemake 1985: slerp); by the other metrics the straight line.
+        Both ends are steps, and on the way no answers. Exact, as `firth.top_k` is; 2 steps n d operations.
+
+        Parameters
+        ----------
+        first, second
+            Labels, or expressions as `ask` takes them.
+        steps
+            How many, with the ends: 2 or more.
+        metric, where
+            As in `ask`.
+
+        Raises
+        ------
+        ExpressionError, LabelError
+            As in `ask`.
+        ArgumentError
+            If by cosine the ends are opposite, for then every great circle leads from one to the other; or one of them is zero.
+
+        Examples
+        --------
+        >>> space = Space(["cold", "cool", "warm", "hot"], [[1, 0], [0.9, 0.4], [0.4, 0.9], [0, 1]])
+        >>> space.between("cold", "hot", steps=4).labels.tolist()
+        ['cold', 'cool', 'warm', 'hot']
+        """
+        check_choice("metric", metric, METRICS)
+        shares = np.linspace(0, 1, check_int("steps", steps, 2))
+        ends = np.stack([self.vector(first, metric=metric), self.vector(second, metric=metric)])
+        weights = np.stack([1 - shares, shares], axis=1)
+        if metric == "cosine":
+            norms = np.linalg.norm(ends, axis=1, keepdims=True)
+            if not norms.all():
+                raise ArgumentError(f"{first!r} or {second!r} is zero: it has no direction; use another metric")
+            ends /= norms
+            angle = 2 * math.atan2(np.linalg.norm(ends[0] - ends[1]), np.linalg.norm(ends[0] + ends[1]))  # Kahan
+            if math.pi - angle < 1e-6:
+                raise ArgumentError(
+                    f"{first!r} and {second!r} are opposite: no way is the shortest; use another metric"
+                )
+            if angle > 1e-6:  # nearer, the straight line is the same
+                weights = np.sin(weights * angle) / math.sin(angle)
+        queries = weights @ ends  # (steps, 2) x (2, d) -> (steps, d)
+        left_out = set(self._term_rows(parse(first)).tolist()) | set(self._term_rows(parse(second)).tolist())
+        found = [
+            self._best(query, self._keys(), 1, metric, set() if step in (0, steps - 1) else left_out, where)
+            for step, query in enumerate(queries)
+        ]
+        return Hits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
     def predict(self, context: str | Sequence[str], k: int = 10, *, include_context: bool = False) -> Hits:
         """Find the k labels that fit best among the words of a context.
 
@@ -562,6 +615,18 @@ class Space(Mapping[str, np.ndarray]):
         from firth.explaining import explain
 
         return explain(self, first, second, k=k, metric=metric)
+
+    def health(self, *, rows: int = 50_000, seed: int = 0) -> Health:
+        """Measure what may be wrong with its dot products: see `firth.health.health`."""
+        from firth.health import health
+
+        return health(self, rows=rows, seed=seed)
+
+    def repair(self, *, centre: bool = True, components: int = 0, normalise: bool = False) -> Space:
+        """Take off what all rows have in common, into a new space: see `firth.health.repair`."""
+        from firth.health import repair
+
+        return repair(self, centre=centre, components=components, normalise=normalise)
 
     # Its file
 

@@ -92,6 +92,15 @@ def test_learn_then_ask_info_and_map(corpus, tmp_path):
     assert len((tmp_path / "m.csv").read_text().splitlines()) == 11
 
 
+def test_ask_tells_what_lies_on_the_way(family):
+    out, _ = run("ask", family, "man", "queen", "--path", "--steps", 3)
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["man", "woman", "queen"]
+    told = json.loads(run("ask", family, "man", "queen", "--path", "--json")[0])
+    assert (told["expression"], len(told["hits"])) == ("man ... queen", 7)
+    assert "give two; got 1" in run("ask", family, "man", "--path", code=1)[1]
+    assert "--steps goes with --path" in run("ask", family, "man", "--steps", 3, code=1)[1]
+
+
 def test_info_tells_the_width_of_a_column(tmp_path):
     path = tmp_path / "a.space"
     columns = {"context": np.ones((2, 3)), "count": np.array([5, 4])}
@@ -365,6 +374,8 @@ def test_version_and_help():
         "map",
         "info",
         "demo",
+        "health",
+        "repair",
         "cost",
         "ladder",
         "encode",

@@ -38,11 +38,27 @@ def test_a_vector_of_zeros_has_no_angle():
     assert (told.score, told.cosine) == (0, 0)
 
 
+def test_bars_are_drawn(tmp_path):
+    told = firth.encode(houses(50)).explain("3", "4", k=3)
+    told.save(tmp_path / "bars.svg")
+    text = (tmp_path / "bars.svg").read_text()
+    assert (
+        text.count("<!-- +") + text.count("<!-- −") + text.count("<!-- -") >= 7
+    )  # labels of 3 + 3 bars and their rests
+    words = firth.Space(["$a_1$", "b" * 99, "c"], np.eye(3) + 1)
+    words.explain("$a_1$", "b" * 99).save(tmp_path / "bars.png")
+    assert (tmp_path / "bars.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(_check.ArgumentError, match=r"\.png or \.svg; got bars\.txt"):
+        told.save(tmp_path / "bars.txt")
+
+
 def test_the_command_explains(tmp_path):
     firth.encode(houses(50)).save(tmp_path / "h.space")
     out, _ = run("explain", tmp_path / "h.space", "3", "4", "-k", 3)
     assert "by column" in out
     assert "by dimension" in out
-    told = json.loads(run("explain", tmp_path / "h.space", "3", "4", "--json")[0])
+    told = json.loads(run("explain", tmp_path / "h.space", "3", "4", "--json", "-o", tmp_path / "b.png")[0])
+    assert (tmp_path / "b.png").exists()
+    assert "drawn as .png or .svg" in run("explain", tmp_path / "h.space", "3", "4", "-o", "b.txt", code=1)[1]
     assert told["first"] == "3"
     assert "is not in the space" in run("explain", tmp_path / "h.space", "3", "none", code=1)[1]

@@ -342,3 +342,32 @@ def test_a_save_that_is_killed_leaves_the_old_file(family, tmp_path):
         child.stdout.close()
         assert path.read_bytes() == before or len(Space.open(path)) == 200_000
         family.save(path)
+
+
+def test_the_way_between_two_labels_is_a_great_circle():
+    angles = np.radians([0, 10, 20, 30, 40, 50, 60])
+    labels = [f"{angle:.0f}" for angle in np.degrees(angles)]
+    lengths = np.arange(1, 8)[:, None]
+    space = Space([f"w{label}" for label in labels], lengths * np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    hits = space.between("w0", "w60")
+    assert hits.labels.tolist() == list(space)
+    np.testing.assert_allclose(hits.scores, 1, atol=1e-6)  # float32
+    assert space.between("w0", "w60", 3).labels.tolist() == ["w0", "w30", "w60"]
+    assert space.between("w0", "w60", 3, where="label != 'w30'").labels[1] in ("w20", "w40")
+    line = space.between("w0", "w60", 3, metric="euclidean")
+    middle = space[["w0", "w60"]].mean(axis=0)
+    assert line.scores[1] == pytest.approx(-np.linalg.norm(space[line.labels[1]] - middle))
+    assert space.between("w0", "w0", 2).labels.tolist() == ["w0", "w0"]
+
+
+def test_between_refuses_ends_without_a_way():
+    space = Space(["a", "b", "c", "zero"], [[1, 0], [-1, 0], [0, 1], [0, 0]])
+    with pytest.raises(ArgumentError, match="'a' and 'b' are opposite"):
+        space.between("a", "b")
+    assert space.between("a", "b", 3, metric="euclidean").labels.tolist() == ["a", "zero", "b"]
+    with pytest.raises(ArgumentError, match="is zero"):
+        space.between("a", "zero")
+    with pytest.raises(ArgumentError, match="steps must be at least 2"):
+        space.between("a", "c", 1)
+    with pytest.raises(LabelError):
+        space.between("a", "d")

@@ -180,8 +180,18 @@ def test_a_csv_whose_whole_numbers_turn_into_others_is_read(tmp_path, monkeypatc
     space = firth.encode(tmp_path / "late.csv")
     assert space.recipe["dimensions"][:2] == ["rooms", "price"]
     (tmp_path / "wrong.csv").write_text("\n".join([*lines, "many,1,"]))
-    with pytest.raises(_check.FileFormatError, match=r"wrong\.csv: .*many"):
+    with pytest.raises(_check.FileFormatError, match=r"wrong\.csv: .*many.*make it one of categories"):
         firth.encode(tmp_path / "wrong.csv")
+    name = lines[0].split(",")[0]
+    for remedy in ({"categories": [name]}, {"ignore": [name]}):
+        firth.encode(tmp_path / "wrong.csv", firth.Encoder(**remedy))
+
+
+def test_labels_and_categories_of_a_csv_stay_as_they_are_written(tmp_path):
+    (tmp_path / "a.csv").write_text("key,kind,size\n007,20,1\n008,30,2\n")
+    space = firth.encode(tmp_path / "a.csv", firth.Encoder(categories=["kind"]), label="key")
+    assert space.labels.tolist() == ["007", "008"]
+    assert "kind=20" in space.recipe["dimensions"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,36 @@
+"""One matrix product from three loops of plain Python to the limit of this machine: the rungs of `firth ladder`, several times.
+
+.venv/bin/python bench/ladder.py [--size 2048] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from common import spread, write_result
+
+from firth.ladder import ladder_steps
+from firth.steps import drain
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    climbed = [drain(ladder_steps(given.size)) for _ in range(given.rounds)]
+    rungs = {}
+    for name in [rung.name for rung in climbed[0].rungs]:
+        every = [rung for ladder in climbed for rung in ladder.rungs if rung.name == name]
+        rungs[name] = {
+            "n": every[0].size,
+            "gflop_per_s": spread([rung.flops_per_s / 1e9 for rung in every]),
+            "share_of_peak": spread([rung.share for rung in every if rung.share]) if every[0].share else None,
+        }
+    last = climbed[-1].as_dict()
+    result = {"what": f"one matrix product, {given.rounds} climbs", "rungs": rungs}
+    write_result("ladder", result | {name: last[name] for name in ("roofline", "left_out")}, ["firth", "numpy", "jax"])
+
+
+if __name__ == "__main__":
+    main()
