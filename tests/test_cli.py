@@ -374,10 +374,11 @@ def test_version_and_help():
         "map",
         "info",
         "demo",
-        "health",
-        "repair",
         "cost",
         "ladder",
+        "grok",
+        "health",
+        "repair",
         "encode",
         "explain",
     ]

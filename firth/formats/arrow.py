@@ -221,7 +221,7 @@ def from_arrow(column: Any, *, trusted: bool = False) -> np.ndarray:
 
 
 def number_view(array: Any) -> np.ndarray:
-    """A view of an Arrow array of numbers. `to_numpy` does it too, but imports pandas first, which takes long and loses a Ctrl-C."""
+    """A view of an Arrow array of numbers. `to_numpy` imports pandas first, which takes long and loses a Ctrl-C."""
     name = str(array.type)
     kind = np.dtype({"halffloat": "float16", "float": "float32", "double": "float64"}.get(name, name))
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
