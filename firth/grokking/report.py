@@ -210,7 +210,7 @@ def grok(p: int = 113, *, steps: int = 5000, rate: float = 3e-3, share: float | 
     """Train a transformer of one layer to add modulo p until it has grokked, and find out how it adds.
 
     It learns its examples by heart first, and much later a circuit of a few frequencies that is right for all pairs. About 4
-    GFLOP a step for p = 113: a minute or two on two cores.
+    GFLOP a step for p = 113: three minutes on two cores.
 
     Parameters
     ----------
