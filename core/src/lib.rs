@@ -29,7 +29,7 @@ mod door {
     use crate::text::vocabulary;
     use crate::vectors;
     use crate::word2vec::{self, Method};
-    use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
+    use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
     use pyo3::buffer::PyBuffer;
     use pyo3::exceptions::{PyLookupError, PyOSError, PyRuntimeError, PyUnicodeError, PyValueError};
     use pyo3::ffi;
@@ -89,14 +89,10 @@ mod door {
         py: Python<'_>,
         a: PyReadonlyArray2<'_, i8>,
         b: PyReadonlyArray2<'_, i8>,
-        mut out: PyReadwriteArray2<'_, i32>,
+        out: PyReadwriteArray2<'_, i32>,
         threads: usize,
     ) -> PyResult<()> {
-        let level = Level::chosen().map_err(PyValueError::new_err)?;
-        let shape = product_shape(a.as_array().dim(), b.as_array().dim(), out.as_array().dim())?;
-        let (a, b, out) = (a.as_slice()?, b.as_slice()?, out.as_slice_mut()?);
-        py.detach(|| crate::product::int8(a, b, shape, out, threads, level));
-        Ok(())
+        product(py, &a, &b, out, threads, crate::product::int8)
     }
 
     /// The same of bfloat16, given by their bits.
@@ -105,13 +101,24 @@ mod door {
         py: Python<'_>,
         a: PyReadonlyArray2<'_, u16>,
         b: PyReadonlyArray2<'_, u16>,
-        mut out: PyReadwriteArray2<'_, f32>,
+        out: PyReadwriteArray2<'_, f32>,
         threads: usize,
+    ) -> PyResult<()> {
+        product(py, &a, &b, out, threads, crate::product::bfloat16)
+    }
+
+    fn product<T: Element + Sync, U: Element + Send>(
+        py: Python<'_>,
+        a: &PyReadonlyArray2<'_, T>,
+        b: &PyReadonlyArray2<'_, T>,
+        mut out: PyReadwriteArray2<'_, U>,
+        threads: usize,
+        multiply: impl Fn(&[T], &[T], Shape, &mut [U], usize, Level) + Sync + Send,
     ) -> PyResult<()> {
         let level = Level::chosen().map_err(PyValueError::new_err)?;
         let shape = product_shape(a.as_array().dim(), b.as_array().dim(), out.as_array().dim())?;
         let (a, b, out) = (a.as_slice()?, b.as_slice()?, out.as_slice_mut()?);
-        py.detach(|| crate::product::bfloat16(a, b, shape, out, threads, level));
+        py.detach(|| multiply(a, b, shape, out, threads, level));
         Ok(())
     }
 
@@ -1020,8 +1027,7 @@ mod door {
         threads: usize,
         spill: usize,
     ) -> PyResult<(Bound<'py, PyAny>, u64)> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let pool = pool(threads)?;
         let mut renumber = Renumber::new(table.as_slice()?, spill);
         for stretch in ids.as_slice()?.chunks(STRETCH) {
             py.detach(|| renumber.add(stretch, &pool))?;

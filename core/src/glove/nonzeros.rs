@@ -60,33 +60,31 @@ impl Strip {
                 at += length;
             }
         }
-        let mut strip = (Vec::new(), Vec::new(), Vec::with_capacity(at + LANES));
+        let (mut runs, mut places, mut kept) = (Vec::new(), Vec::new(), Vec::with_capacity(at + LANES));
         let mut cells = Vec::new();
         for (number, cuts) in cuts.iter().enumerate().filter(|(_, cuts)| !cuts.is_empty()) {
             let start = blocks.rows(number).start as u32;
             let pairs: usize = cuts.iter().map(|(_, pairs)| pairs.len()).sum();
             let visits = pairs.div_ceil(RUN * cuts.len());
             for visit in 0..visits {
-                let (run, pair) = (strip.0.len(), strip.1.len());
+                let (run, pair) = (runs.len(), places.len());
                 for (row, pairs) in cuts {
-                    let dealt = strip.1.len();
+                    let dealt = places.len();
                     for at in pairs.clone().skip((visit + row) % visits).step_by(visits) {
-                        strip.1.push((columns[at] - start) as u16);
-                        strip.2.push(logs[at]);
+                        places.push((columns[at] - start) as u16);
+                        kept.push(logs[at]);
                     }
-                    if strip.1.len() > dealt {
-                        strip.0.push(Run { row: *row as u16, length: (strip.1.len() - dealt) as u16 });
+                    if places.len() > dealt {
+                        runs.push(Run { row: *row as u16, length: (places.len() - dealt) as u16 });
                     }
                 }
-                let (runs, pairs) = (run..strip.0.len(), pair..strip.1.len());
-                if !pairs.is_empty() {
-                    cells.push(Cell { columns: number as u32, runs, pairs });
+                if places.len() > pair {
+                    cells.push(Cell { columns: number as u32, runs: run..runs.len(), pairs: pair..places.len() });
                 }
             }
         }
-        strip.2.resize(at + LANES, 0.0);
-        let (runs, columns, logs) = (Store::Memory(strip.0), Store::Memory(strip.1), Store::Memory(strip.2));
-        Strip { block, cells, runs, columns, logs }
+        kept.resize(at + LANES, 0.0);
+        Strip { block, cells, runs: Store::Memory(runs), columns: Store::Memory(places), logs: Store::Memory(kept) }
     }
 
     fn bytes(&self) -> usize {
