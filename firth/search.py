@@ -16,10 +16,14 @@ import numpy as np
 from firth import _core
 from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int, check_number
 from firth.arrays import as_array, as_mask, as_vectors
+from firth.directions import leading_directions
 from firth.results import METRICS, Graph, Matches, Metric, Pairs, TopK
 from firth.steps import drain
 
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
+TRIED_FROM = (
+    1.5e9  # pairs of a query and a key, whose codes take ten times as long to compare as directions to be tried
+)
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
 FEWEST = 64  # rows in a step
 MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
@@ -48,7 +52,8 @@ class Index:
     """Keys that are asked again and again: what is prepared for the first queries serves the later ones.
 
     The first 8 queries are scored with all keys as they are. Then the keys are turned into codes, d + 8 bytes a key, at
-    several GB a second. All methods are exact, as `top_k` is, for every metric.
+    several GB a second. When much is asked, it is tried on a sample whether codes along fewer directions serve as well, as they
+    do for images. All methods are exact, as `top_k` is, for every metric.
 
     Parameters
     ----------
@@ -71,13 +76,14 @@ class Index:
     array([2])
     """
 
-    __slots__ = ("_asked", "_core", "_keys", "_threads")
+    __slots__ = ("_asked", "_core", "_keys", "_threads", "_tried")
 
     def __init__(self, keys: Any, *, threads: int | None = None) -> None:
         self._keys = as_vectors("keys", keys)
         self._threads = available_threads() if threads is None else check_int("threads", threads, 1, 4_096)
         self._core = _core.Index(self._keys)
         self._asked = 0
+        self._tried = False
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -186,7 +192,10 @@ class Index:
 
     def _prepare(self, queries: int) -> None:
         self._asked += queries
-        if self._asked > CODED_FROM:
+        if self._asked * len(self) >= TRIED_FROM and not self._tried:
+            self._tried = True
+            self._core.build(self._threads, leading_directions(self._keys))
+        elif self._asked > CODED_FROM:
             self._core.build(self._threads)
 
 

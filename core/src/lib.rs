@@ -39,7 +39,7 @@ mod door {
     use std::cell::Cell;
     use std::os::fd::IntoRawFd;
     use std::path::PathBuf;
-    use std::sync::{Arc, OnceLock};
+    use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
     /// A digest of contiguous buffers one after the other, as 32 hexadecimal digits.
@@ -140,7 +140,7 @@ mod door {
     #[pyclass(frozen)]
     struct Index {
         vectors: Py<PyArray2<f32>>,
-        codes: OnceLock<Codes>,
+        codes: Mutex<Option<Arc<Codes>>>,
         totals: search::Totals,
         level: Level,
     }
@@ -149,7 +149,7 @@ mod door {
     struct Wanted {
         metric: Metric,
         goal: Goal,
-        own: Own,
+        own: Own<'static>,
         threads: usize,
     }
 
@@ -164,6 +164,10 @@ mod door {
     }
 
     impl Index {
+        fn codes(&self) -> Option<Arc<Codes>> {
+            self.codes.lock().expect("no thread panics while it holds this").clone()
+        }
+
         fn answers(
             &self,
             py: Python<'_>,
@@ -182,7 +186,8 @@ mod door {
                 Queries::F64(wide.as_slice()?)
             };
             let allowed = allowed.as_ref().map(|allowed| allowed.as_slice()).transpose()?;
-            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: self.codes.get() };
+            let codes = self.codes();
+            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: codes.as_deref() };
             let Wanted { metric, goal, own, threads } = wanted;
             let request = search::Request { queries, metric, goal, allowed, own, threads, level: self.level };
             interruptible(py, |stop| search::search(&keys, &request, &self.totals, stop))
@@ -196,17 +201,29 @@ mod door {
             let level = Level::chosen().map_err(PyValueError::new_err)?;
             vectors.as_slice()?; // contiguous, or an error
             let vectors = (*vectors).clone().unbind();
-            Ok(Self { vectors, codes: OnceLock::new(), totals: search::Totals::default(), level })
+            Ok(Self { vectors, codes: Mutex::new(None), totals: search::Totals::default(), level })
         }
 
-        /// Get ready for many queries.
-        fn build(&self, py: Python<'_>, threads: usize) -> PyResult<()> {
+        /// Get ready for many queries: by codes of the keys, or of their coordinates along orthonormal directions (m, d).
+        #[pyo3(signature = (threads, directions=None))]
+        fn build(&self, py: Python<'_>, threads: usize, directions: Option<PyReadonlyArray2<'_, f64>>) -> PyResult<()> {
+            if directions.is_none() && self.codes().is_some() {
+                return Ok(());
+            }
             let vectors = self.vectors.bind(py).try_readonly()?;
             let (numbers, d) = (vectors.as_slice()?, vectors.as_array().ncols());
-            if self.codes.get().is_none() {
-                let codes = py.detach(|| Codes::new(numbers, d, threads, self.level))?;
-                let _ = self.codes.set(codes); // another thread may have been first, with the same
-            }
+            let basis = match &directions {
+                None => None,
+                Some(directions) if directions.as_array().ncols() != d => {
+                    return Err(PyValueError::new_err("directions need as many columns as the vectors"));
+                }
+                Some(directions) => Some(
+                    search::Basis::new(directions.as_slice()?, d)
+                        .ok_or_else(|| PyValueError::new_err("directions are not orthonormal"))?,
+                ),
+            };
+            let codes = py.detach(|| Codes::new(numbers, d, basis, threads, self.level))?;
+            *self.codes.lock().expect("no thread panics while it holds this") = Some(Arc::new(codes));
             Ok(())
         }
 
@@ -262,7 +279,7 @@ mod door {
 
         /// What the codes take; 0 if there are none.
         fn code_bytes(&self) -> usize {
-            self.codes.get().map_or(0, Codes::bytes)
+            self.codes().map_or(0, |codes| codes.bytes())
         }
     }
 
@@ -285,8 +302,8 @@ mod door {
         fn step(&mut self, py: Python<'_>, pairs: usize, threads: usize) -> PyResult<f64> {
             let index = self.index.get();
             let vectors = index.vectors.bind(py).try_readonly()?;
-            let keys =
-                search::Keys { vectors: vectors.as_slice()?, d: vectors.as_array().ncols(), codes: index.codes.get() };
+            let (d, codes) = (vectors.as_array().ncols(), index.codes());
+            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: codes.as_deref() };
             let graph = self.graph.as_mut().ok_or_else(|| PyValueError::new_err("the graph is finished"))?;
             interruptible(py, |stop| graph.step(&keys, pairs, threads, index.level, &index.totals, stop))
         }

@@ -1,6 +1,7 @@
 //! What a search knows of one query so far: the best keys that were scored, and what the others must reach.
 
 use super::Goal;
+use super::codes::TILE;
 use super::exact::Hit;
 use std::collections::BinaryHeap;
 
@@ -9,6 +10,8 @@ pub struct Best {
     goal: Goal,
     /// In scan units: keys that score less are no answers. As many as are wanted were seen that score this or more.
     pub threshold: f64,
+    /// A threshold that is likely to be one, but not yet known to be.
+    guess: f64,
     /// The worst on top.
     found: BinaryHeap<Hit>,
 }
@@ -20,7 +23,51 @@ impl Best {
             Goal::Best(_) => f64::NEG_INFINITY,
             Goal::AtLeast(score) => floor(score),
         };
-        Best { goal, threshold, found: BinaryHeap::new() }
+        Best { goal, threshold, guess: f64::NEG_INFINITY, found: BinaryHeap::new() }
+    }
+
+    /// What a key must reach to be looked at.
+    pub fn asks(&self) -> f64 {
+        self.threshold.max(self.guess)
+    }
+
+    /// Guess that the answers score this or more.
+    pub fn guess(&mut self, threshold: f64) {
+        self.guess = self.guess.max(threshold);
+    }
+
+    /// The score of the last of the r best that were found, one in each of r tiles; None if there are fewer.
+    pub fn of_tiles(&self, r: usize, hits: &mut Vec<Hit>, tiles: &mut Vec<u64>) -> Option<f64> {
+        hits.clear();
+        hits.extend(&self.found);
+        let mut taken = r;
+        loop {
+            let (best, last, _) = (taken <= hits.len()).then(|| hits.select_nth_unstable(taken - 1))?;
+            tiles.clear();
+            tiles.extend(best.iter().chain([&*last]).map(|hit| hit.row / TILE as u64));
+            tiles.sort_unstable();
+            tiles.dedup();
+            if tiles.len() == r {
+                return Some(last.score());
+            }
+            taken += r - tiles.len();
+        }
+    }
+
+    /// What was guessed.
+    pub fn guessed(&self) -> f64 {
+        self.guess
+    }
+
+    /// Whether no answer can have been passed over because of the guess.
+    pub fn is_right(&self) -> bool {
+        self.threshold >= self.guess
+    }
+
+    /// Forget the guess and what was found.
+    pub fn forget(&mut self) {
+        self.guess = f64::NEG_INFINITY;
+        self.found.clear();
     }
 
     /// Take notice of a key that was scored.

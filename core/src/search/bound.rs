@@ -20,6 +20,8 @@ pub struct Share {
     pub error: f32,
     pub size: f32,
     pub square: f32,
+    /// size * what lies outside the basis.
+    pub rest: f32,
 }
 
 impl Share {
@@ -29,6 +31,7 @@ impl Share {
             error: self.error.max(other.error),
             size: self.size.max(other.size),
             square: self.square.max(other.square),
+            rest: self.rest.max(other.rest),
         }
     }
 }
@@ -50,6 +53,8 @@ pub struct Query {
     pub half: f32,
     /// Of a key's error, size and square in its bound, and what is added for every key.
     pub factors: [f32; 4],
+    /// And of what lies outside the basis.
+    pub rest: f32,
     /// Scan units in a key unit (see `key_floor`).
     pub per_key_unit: f64,
     /// What the query's own |q|^2 / 2 takes off its score as a neighbour of a key ("euclidean").
@@ -57,9 +62,9 @@ pub struct Query {
 }
 
 impl Query {
-    /// Codes of a query, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
+    /// Codes of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
     /// longer or shorter than the keys, or with very many dimensions.
-    pub fn new(query: &[f64], metric: Metric, codes: &Codes, out: &mut Vec<i8>) -> Option<Query> {
+    pub fn new(query: &[f64], coordinates: &[f64], metric: Metric, codes: &Codes, out: &mut Vec<i8>) -> Option<Query> {
         let d = query.len() as f64;
         let squared_norm: f64 = query.iter().map(|q| q * q).sum();
         let (norm, unit) = (squared_norm.sqrt(), codes.unit);
@@ -68,13 +73,14 @@ impl Query {
         if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || query.len() > MOST_DIMENSIONS {
             return None;
         }
-        let worth = query.iter().fold(0f64, |largest, q| largest.max(q.abs())) / LARGEST;
+        let largest = coordinates.iter().fold(norm / d.sqrt(), |largest, y| largest.max(y.abs()));
+        let worth = largest / LARGEST;
         let inverse = 1.0 / worth;
         out.clear();
         let (mut residual, mut sum) = (0.0, 0i32);
-        for q in query {
-            let code = whole(q * inverse);
-            residual += (q - worth * code) * (q - worth * code);
+        for y in coordinates {
+            let code = whole(y * inverse);
+            residual += (y - worth * code) * (y - worth * code);
             out.push(code as i8);
             sum += code as i32;
         }
@@ -84,7 +90,12 @@ impl Query {
         // Roundings of the product of codes, the ratio, the size, their products and a sum: at most 8. Then those of
         // float64 in the norms and in the score that it is compared with.
         let roundings = 8.0 * ROUNDOFF + (2.0 * d + 16.0) * 0.5f64.powi(52);
-        let float = roundings * a * (1.0 + lost);
+        let slack = codes.basis.as_ref().map_or(0.0, |basis| basis.slack);
+        let float = (roundings + slack) * a * (1.0 + lost);
+        let rest = codes.basis.as_ref().map_or(0.0, |basis| {
+            let inside = coordinates.iter().map(|y| y * y).sum::<f64>() / squared_norm;
+            ((1.0 - inside).max(0.0) + basis.slack).sqrt() * a
+        });
         let half = if metric == Metric::Euclidean { 0.5 * unit / worth } else { 0.0 };
         // Below 2^-126 numbers of float32 are rounded coarsely or become 0, codes' sums are under 2^14 d.
         let mut constant = d * 0.5f64.powi(100) * (1.0 + a + half);
@@ -110,6 +121,7 @@ impl Query {
             start: -128 * sum,
             half: half as f32,
             factors: [up(a + a * lost + float), up(a * lost + float), up(roundings * half), up(constant)],
+            rest: up(rest),
             per_key_unit,
             own,
         })
@@ -177,7 +189,8 @@ fn below(x: f64) -> f64 {
     if x.is_infinite() { x } else { x - x.abs() * 0.5f64.powi(40) - f64::from(f32::MIN_POSITIVE) }
 }
 
-/// How far the score of a key may be from its product of codes; no less for keys whose share is no larger.
+/// How far the score of a key may be from its product of codes, but for what lies outside the basis; no less for keys whose share
+/// is no larger.
 #[inline(always)]
 pub fn bound([error, size, square, constant]: [f32; 4], key: Share) -> f32 {
     (error * key.error + size * key.size) + (square * key.square + constant)

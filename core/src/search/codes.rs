@@ -2,7 +2,10 @@
 //!
 //! A vector x becomes whole numbers c = round(x / a) with a = max |x| / 127. What that leaves out, the residual x - a c, is
 //! measured, not estimated: `bound.rs` rests on its length alone, so that nothing depends on how well c was chosen.
+//!
+//! With a basis x is the vector's coordinates in it, fewer numbers, and the length of what lies outside the basis is measured too.
 
+use super::basis::Basis;
 use super::share;
 use crate::simd::Level;
 use memmap2::MmapMut;
@@ -30,10 +33,13 @@ pub struct Codes {
     /// Steps of four dimensions.
     pub steps: usize,
     panels: MmapMut,
+    pub basis: Option<Basis>,
     /// a / |x|: what a code is worth; 0 for a vector of zeros.
     pub ratios: Vec<f32>,
     /// |x| / unit, at most 1.
     pub norms: Vec<f32>,
+    /// The part of |x| that lies outside the basis, rounded up; nothing without one.
+    pub rests: Vec<f32>,
     /// Of each tile, the largest of its errors (|x - a c| / |x|, rounded up), norms, and norms times errors.
     pub largest: Vec<[f32; 3]>,
     /// A power of two that no key is longer than.
@@ -47,12 +53,29 @@ struct Part<'a> {
     ratios: &'a mut [f32],
     errors: &'a mut [f32],
     norms: &'a mut [f32],
+    rests: &'a mut [f32],
+}
+
+/// What codes are made of.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    vectors: &'a [f32],
+    d: usize,
+    unit: f64,
+    basis: Option<&'a Basis>,
+    level: Level,
 }
 
 impl Codes {
-    /// Codes of finite `vectors`, (n, d).
-    pub fn new(vectors: &[f32], d: usize, threads: usize, level: Level) -> std::io::Result<Codes> {
-        let (n, steps) = (vectors.len() / d, d.div_ceil(4));
+    /// Codes of finite `vectors`, (n, d), or of their coordinates.
+    pub fn new(
+        vectors: &[f32],
+        d: usize,
+        basis: Option<Basis>,
+        threads: usize,
+        level: Level,
+    ) -> std::io::Result<Codes> {
+        let (n, steps) = (vectors.len() / d, basis.as_ref().map_or(d, |basis| basis.m).div_ceil(4));
         let largest = largest(vectors, threads);
         // |x| <= sqrt(d) max |x|; powers of two, so that dividing by it rounds nothing.
         let exponent = |x: f64| x.log2().ceil() as i32 + 1; // one more than needed, whatever log2 rounds
@@ -62,21 +85,27 @@ impl Codes {
         #[cfg(target_os = "linux")]
         let _ = panels.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
         let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
+        let mut rests = vec![0f32; if basis.is_some() { padded } else { 0 }];
         let keys = SHARE * PANEL;
         let parts = (panels.chunks_mut(SHARE * panel))
             .zip(ratios.chunks_mut(keys))
             .zip(errors.chunks_mut(keys))
             .zip(norms.chunks_mut(keys))
+            .zip(rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
             .enumerate()
-            .map(|(i, (((panels, ratios), errors), norms))| Part { first: i * keys, panels, ratios, errors, norms });
+            .map(|(i, ((((panels, ratios), errors), norms), rests))| {
+                let first = i * keys;
+                Part { first, panels, ratios, errors, norms, rests }
+            });
+        let source = Source { vectors, d, unit, basis: basis.as_ref(), level };
         share(threads.min(n.div_ceil(keys)), parts, |part| match level.for_codes() {
             // SAFETY: `level` is one that the processor has.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { fill_avx512(part, vectors, d, unit) },
+            Level::Avx512 => unsafe { fill_avx512(part, source) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { fill_avx2(part, vectors, d, unit) },
-            _ => fill(part, vectors, d, unit),
+            Level::Avx2 => unsafe { fill_avx2(part, source) },
+            _ => fill(part, source),
         });
         let tiles = errors.chunks_exact(TILE).zip(norms.chunks_exact(TILE));
         let largest = tiles.map(|(errors, norms)| {
@@ -85,7 +114,7 @@ impl Codes {
             })
         });
         let largest = largest.collect();
-        Ok(Codes { n, steps, panels, ratios, norms, largest, unit })
+        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, largest, unit })
     }
 
     /// Bytes from one panel to the next.
@@ -100,7 +129,7 @@ impl Codes {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        self.panels.len() + 8 * self.norms.len() + 12 * self.largest.len()
+        self.panels.len() + 8 * self.norms.len() + 4 * self.rests.len() + 12 * self.largest.len()
     }
 }
 
@@ -124,31 +153,47 @@ fn largest(vectors: &[f32], threads: usize) -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
-fn fill_avx512(part: Part, vectors: &[f32], d: usize, unit: f64) {
-    fill(part, vectors, d, unit);
+fn fill_avx512(part: Part, source: Source) {
+    fill(part, source);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn fill_avx2(part: Part, vectors: &[f32], d: usize, unit: f64) {
-    fill(part, vectors, d, unit);
+fn fill_avx2(part: Part, source: Source) {
+    fill(part, source);
 }
 
 #[inline(always)]
-fn fill(part: Part, vectors: &[f32], d: usize, unit: f64) {
-    let n = vectors.len() / d;
-    let width = 4 * d.div_ceil(4);
+fn fill(part: Part, Source { vectors, d, unit, basis, level }: Source) {
+    let (n, m) = (vectors.len() / d, basis.map_or(d, |basis| basis.m));
+    let width = 4 * m.div_ceil(4);
     let mut codes = vec![ZERO; width * PANEL]; // of a panel, key after key
+    let (mut wide, mut coordinates) = (Vec::new(), vec![0.0; m * PANEL]);
     for (i, panel) in part.panels.chunks_exact_mut(width * PANEL).enumerate() {
+        let first = part.first + i * PANEL;
+        let vectors = &vectors[first.min(n) * d..(first + PANEL).min(n) * d];
+        if let Some(basis) = basis {
+            wide.clear();
+            wide.extend(vectors.iter().map(|&x| f64::from(x)));
+            basis.coordinates(&wide, &mut coordinates, level);
+        }
         for (j, codes) in codes.chunks_exact_mut(width).enumerate() {
-            let (at, row) = (i * PANEL + j, part.first + i * PANEL + j);
-            if row >= n {
+            let (at, Some(x)) = (i * PANEL + j, vectors.chunks_exact(d).nth(j)) else {
                 codes.fill(ZERO);
                 continue;
-            }
-            let x = &vectors[row * d..row * d + d];
-            let (a, norm) = scale(x);
-            let residual = encode(x, a, &mut codes[..d]);
+            };
+            let squares = sum_of_squares(x, |x| x);
+            let (norm, codes) = (squares.sqrt(), &mut codes[..m]);
+            let (a, residual) = if let Some(basis) = basis {
+                let y = &coordinates[j * m..][..m];
+                if norm > 0.0 {
+                    let outside = (1.0 - sum_of_squares(y, |y| y) / squares).max(0.0) + basis.slack;
+                    part.rests[at] = (outside.sqrt() as f32).next_up();
+                }
+                encode(y, codes)
+            } else {
+                encode(x, codes)
+            };
             if norm > 0.0 {
                 part.ratios[at] = (f64::from(a) / norm) as f32;
                 part.errors[at] = ((residual / norm) as f32).next_up();
@@ -165,28 +210,23 @@ fn fill(part: Part, vectors: &[f32], d: usize, unit: f64) {
     }
 }
 
-/// What a code of x is worth, and |x| (relative error under d 2^-53).
+/// Write the codes of x; returns a, what a code is worth, and |x - a c| (relative error under d 2^-53: a c is exact, and so is
+/// what is squared but for one rounding).
 #[inline(always)]
-fn scale(x: &[f32]) -> (f32, f64) {
-    let bits = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & (u32::MAX >> 1)));
-    let largest = f32::from_bits(bits);
-    let mut a = largest / LARGEST as f32;
-    if LARGEST * f64::from(a) < f64::from(largest) {
-        a = a.next_up(); // so that no code is beyond 127, even where `a` has few digits left
+fn encode<T: Copy + Into<f64>>(x: &[T], codes: &mut [u8]) -> (f32, f64) {
+    // Without their sign, floats are in the order of their bits.
+    let bits = x.iter().fold(0, |largest, &x| largest.max(x.into().to_bits() & (u64::MAX >> 1)));
+    let largest = f64::from_bits(bits);
+    let mut narrow = (largest / LARGEST) as f32;
+    if LARGEST * f64::from(narrow) < largest {
+        narrow = narrow.next_up(); // so that no code is beyond 127, even where `a` has few digits left
     }
-    (a, sum_of_squares(x, |x| x).sqrt())
-}
-
-/// Write the codes of x; returns |x - a c| (relative error under d 2^-53: a c is exact, and so is what is squared but for one
-/// rounding).
-#[inline(always)]
-fn encode(x: &[f32], a: f32, codes: &mut [u8]) -> f64 {
-    let a = f64::from(a);
+    let a = f64::from(narrow);
     let inverse = if a > 0.0 { 1.0 / a } else { 0.0 };
     for (code, &x) in codes.iter_mut().zip(x) {
-        *code = ((f64::from(x) * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
+        *code = ((x.into() * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
     }
-    sum_of_squares(x, |x| x - a * whole(x * inverse)).sqrt()
+    (narrow, sum_of_squares(x, |x| x - a * whole(x * inverse)).sqrt())
 }
 
 /// The nearest whole number, ties to even, of one under 2^51.
@@ -196,17 +236,17 @@ pub fn whole(x: f64) -> f64 {
 }
 
 #[inline(always)]
-fn sum_of_squares(x: &[f32], part: impl Fn(f64) -> f64) -> f64 {
+fn sum_of_squares<T: Copy + Into<f64>>(x: &[T], part: impl Fn(f64) -> f64) -> f64 {
     let (chunks, rest) = x.as_chunks::<16>();
     let mut sums = [0f64; 16];
     for chunk in chunks {
         for i in 0..16 {
-            let number = part(f64::from(chunk[i]));
+            let number = part(chunk[i].into());
             sums[i] += number * number;
         }
     }
     for (i, &x) in rest.iter().enumerate() {
-        let number = part(f64::from(x));
+        let number = part(x.into());
         sums[i] += number * number;
     }
     sums.iter().sum()
@@ -218,7 +258,7 @@ mod tests {
 
     fn check(vectors: &[f32], d: usize) {
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
-            let codes = Codes::new(vectors, d, 2, level).unwrap();
+            let codes = Codes::new(vectors, d, None, 2, level).unwrap();
             for (row, x) in vectors.chunks_exact(d).enumerate() {
                 let norm = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
                 let a = f64::from(codes.ratios[row]) * norm;

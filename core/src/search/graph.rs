@@ -6,7 +6,7 @@ use super::bound::{key_floor, lowered};
 use super::codes::{Codes, TILE};
 use super::exact::Hit;
 use super::scan::Task;
-use super::{Found, Goal, Keys, Metric, Own, Queries, Statistics, Totals, in_parallel};
+use super::{Found, Goal, Keys, Metric, Own, Queries, Request, Statistics, Totals, in_parallel, search};
 use crate::simd::Level;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
@@ -26,16 +26,16 @@ impl Strips<'_> {
         self.strips[row / STRIP].lock().expect("no thread panics while it holds this")
     }
 
-    /// What neighbours of the queries must reach.
-    pub fn least_of_queries(&self) -> Vec<f64> {
-        self.lock(self.first).iter().map(|best| best.threshold).collect()
+    /// What neighbours of the queries must reach, and what it is guessed to be.
+    pub fn least_of_queries(&self) -> Vec<[f64; 2]> {
+        self.lock(self.first).iter().map(|best| [best.threshold, best.guessed()]).collect()
     }
 
     /// And those of some keys of one strip.
     pub fn least_of(&self, rows: Range<usize>, out: &mut [f32]) {
         let bests = &self.lock(rows.start)[rows.start % STRIP..][..rows.len()];
         for (out, best) in out.iter_mut().zip(bests) {
-            *out = lowered(best.threshold);
+            *out = lowered(best.asks());
         }
     }
 }
@@ -86,7 +86,40 @@ impl Graph {
         let pairs =
             |stage: usize, strips: Range<usize>| strips.map(|strip| self.pairs(stage, strip)).sum::<usize>() as f64;
         let done: f64 = (0..2).map(|stage| pairs(stage, 0..self.done[stage])).sum();
-        Some(done / (0..2).map(|stage| pairs(stage, 0..self.strips.len())).sum::<f64>())
+        let share = done / (0..2).map(|stage| pairs(stage, 0..self.strips.len())).sum::<f64>();
+        if share >= 1.0 {
+            self.ask_again(keys, threads, level, totals, stop)?;
+        }
+        Some(share)
+    }
+
+    /// Search anew for the neighbours of keys for which more was asked than the worst of them scores.
+    fn ask_again(
+        &mut self,
+        keys: &Keys,
+        threads: usize,
+        level: Level,
+        totals: &Totals,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<()> {
+        let mut bests: Vec<&mut Best> =
+            self.strips.iter_mut().flat_map(|strip| strip.get_mut().expect("no thread panicked")).collect();
+        let rows: Vec<usize> = (0..self.n).filter(|&row| !bests[row].is_right()).collect();
+        let vectors: Vec<f32> = rows.iter().flat_map(|row| &keys.vectors[row * keys.d..][..keys.d]).copied().collect();
+        let request = Request {
+            queries: Queries::F32(&vectors),
+            metric: self.metric,
+            goal: Goal::Best(self.k),
+            allowed: None,
+            own: Own::Rows(&rows),
+            threads,
+            level,
+        };
+        for (&row, found) in rows.iter().zip(search(keys, &request, totals, stop)?) {
+            bests[row].forget();
+            found.into_iter().for_each(|hit| bests[row].take(hit, |_| f64::NEG_INFINITY));
+        }
+        Some(())
     }
 
     fn rows(&self, strip: usize) -> Range<usize> {
@@ -96,14 +129,6 @@ impl Graph {
     fn pairs(&self, stage: usize, strip: usize) -> usize {
         let rows = self.rows(strip);
         rows.len() * if stage == 0 { rows.len() } else { self.n - rows.end }
-    }
-
-    /// Keys from a strip on, or as near to it as there are so many: at most an eighth of all.
-    fn sampled(&self, strip: usize) -> Range<usize> {
-        let strips = self.strips.len();
-        let most = (strips / 8).max(1);
-        let first = strip.min(strips - most);
-        first * STRIP..self.n.min((first + most) * STRIP)
     }
 
     /// Compare a strip with itself, or with all later ones.
@@ -120,15 +145,16 @@ impl Graph {
             allowed: None,
             own: if stage == 0 { Own::Others(rows.start) } else { Own::No },
             keys: if stage == 0 { rows.clone() } else { rows.end..self.n },
-            sampled: self.sampled(strip),
+            among: 0..self.n,
             level,
             strips: (stage == 1).then_some(Strips { strips: &self.strips, first: rows.start }),
         };
         let mut statistics = Statistics::default();
         if let Some((found, least)) = task.run(stop, &mut statistics) {
             let mut bests = self.strips[strip].lock().expect("no thread panics while it holds this");
-            for (((row, best), hits), least) in rows.zip(bests.iter_mut()).zip(found).zip(least) {
+            for (((row, best), hits), [least, guess]) in rows.zip(bests.iter_mut()).zip(found).zip(least) {
                 best.threshold = best.threshold.max(least);
+                best.guess(guess);
                 hits.into_iter().for_each(|hit| tell(best, hit, keys.codes, self.metric, keys.d, row));
             }
         }

@@ -1,9 +1,10 @@
 //! Exact search: codes of eight bits tell which keys could be answers, float64 which of them are.
 //!
-//! `codes.rs` turns keys into codes, `tile.rs` multiplies them, `bound.rs` says how far a product may be from the score it stands
+//! `codes.rs` turns keys into codes, or their coordinates in a basis (`basis.rs`), `tile.rs` multiplies them, `bound.rs` says how far a product may be from the score it stands
 //! for, `best.rs` keeps the keys that may be answers, `exact.rs` scores them, `scan.rs` is one thread's work, and here it is
 //! shared out. docs/explanation/exactness.md proves that no answer is lost.
 
+mod basis;
 mod best;
 mod bound;
 mod codes;
@@ -12,6 +13,7 @@ mod graph;
 mod scan;
 mod tile;
 
+pub use basis::Basis;
 pub use codes::{Codes, all_finite};
 pub use exact::Hit;
 pub use graph::Graph;
@@ -32,8 +34,6 @@ const MOST_QUERIES: usize = 512;
 const FEW_QUERIES: usize = 32;
 /// Answers that a thread has in hand, about.
 const ANSWERS: usize = 1 << 18;
-/// Of so many keys, one may be taken for thresholds to start with.
-const MOST_SAMPLED: usize = 4;
 /// How often the caller is asked whether to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -62,10 +62,12 @@ pub enum Goal {
 
 /// Whether queries are keys themselves: of which row the first one is, and the others those after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Own {
+pub enum Own<'a> {
     No,
     /// A query's own row is no answer.
     Others(usize),
+    /// The same, where rows do not follow each other.
+    Rows(&'a [usize]),
     /// Nor are those before it.
     Later(usize),
 }
@@ -136,7 +138,7 @@ pub struct Request<'a> {
     pub goal: Goal,
     /// Of each key, whether it may be an answer.
     pub allowed: Option<&'a [bool]>,
-    pub own: Own,
+    pub own: Own<'a>,
     pub threads: usize,
     pub level: Level,
 }
@@ -168,10 +170,11 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
             own: match request.own {
                 Own::No => Own::No,
                 Own::Others(first) => Own::Others(first + chunk.start),
+                Own::Rows(rows) => Own::Rows(&rows[chunk.clone()]),
                 Own::Later(first) => Own::Later(first + chunk.start),
             },
             keys: start + segment.start..start + segment.end,
-            sampled: start + segment.start..start + segment.start + segment.len() / MOST_SAMPLED,
+            among: start + segment.start..start + segment.end,
             level: request.level,
             strips: None,
         };
@@ -329,6 +332,7 @@ impl Drop for Ended<'_> {
 #[cfg(test)]
 mod tests {
     use super::exact::Exact;
+    use super::tile::Order;
     use super::*;
     use crate::random::Rng;
 
@@ -344,6 +348,7 @@ mod tests {
                     .filter(|&row| match request.own {
                         Own::No => true,
                         Own::Others(first) => row != first + i,
+                        Own::Rows(rows) => row != rows[i],
                         Own::Later(first) => row > first + i,
                     })
                     .map(|row| Hit::new(exact.score(&vectors[row * d..(row + 1) * d]), row as u64))
@@ -364,14 +369,15 @@ mod tests {
         queries: Queries,
         goal: Goal,
         allowed: Option<&[bool]>,
-        own: Own,
+        own: Own<'_>,
     ) -> Statistics {
         let totals = Totals::default();
         for metric in Metric::ALL {
             let mut expected = None;
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let codes = Codes::new(vectors, d, 2, level).unwrap();
-                for (threads, codes) in [(1, Some(&codes)), (3, Some(&codes)), (1, None)] {
+                let codes = Codes::new(vectors, d, None, 2, level).unwrap();
+                let short = Codes::new(vectors, d, Some(some_basis(d)), 2, level).unwrap();
+                for (threads, codes) in [(1, Some(&codes)), (3, Some(&codes)), (2, Some(&short)), (1, None)] {
                     let request = Request { queries, metric, goal, allowed, own, threads, level };
                     let found = search(&Keys { vectors, d, codes }, &request, &totals, &|| false).unwrap();
                     let expected = expected.get_or_insert_with(|| plain(vectors, d, &request));
@@ -382,6 +388,19 @@ mod tests {
             }
         }
         totals.read()
+    }
+
+    /// About two thirds of all directions, turned: reflections at a vector leave them orthonormal.
+    fn some_basis(d: usize) -> Basis {
+        let normal: Vec<f64> = (0..d).map(|i| 1.0 + (i * 7919 % 13) as f64).collect();
+        let squares: f64 = normal.iter().map(|x| x * x).sum();
+        let entry = |i: usize, j: usize| f64::from(i == j) - 2.0 * normal[i] * normal[j] / squares;
+        let directions: Vec<f64> = (0..d.div_ceil(3) * 2)
+            .take(d)
+            .flat_map(|i| (0..d).map(move |j| (i, j)))
+            .map(|(i, j)| entry(i, j))
+            .collect();
+        Basis::new(&directions, d).unwrap()
     }
 
     fn gauss(random: &mut Rng, n: usize) -> Vec<f32> {
@@ -407,9 +426,80 @@ mod tests {
         let keys = gauss(&mut random, n * d);
         let did = check(&keys, d, Queries::F32(&keys[..9 * d]), Goal::Best(10), None, Own::No);
         assert!(did.scanned > 0, "{did:?}");
-        // A third of the searches had no codes: they scored all.
+        // A fourth of the searches had no codes: they scored all. A fourth had short ones, which leave more.
         let (searches, pairs) = (4 * Level::ALL.into_iter().filter(|level| level.available()).count(), 9 * n);
         assert!(did.rescored - (searches * pairs) as u64 <= (2 * searches * pairs / 50) as u64, "{did:?}");
+    }
+
+    #[test]
+    fn a_wrong_guess_is_made_good() {
+        // Of 20 answers 8 are in the tiles that are looked at first, and stand out: the others seem to be as good.
+        let (mut random, n, d) = (Rng::new(6, 0), 400 * TILE, 8);
+        let mut keys = gauss(&mut random, n * d);
+        let order = Order::new(0..n, true);
+        for visit in 0..8 {
+            let row = order.rows(visit).start;
+            keys[row * d..][..d].fill(9.0);
+        }
+        let did = check(&keys, d, Queries::F32(&[1.0; 9 * 8]), Goal::Best(20), None, Own::No);
+        let searches = 3 * Metric::ALL.len() * Level::ALL.into_iter().filter(|level| level.available()).count();
+        // Asked again, all but by "euclidean", for which they do not stand out.
+        assert!(did.scanned > (searches * 9 * n * 3 / 2) as u64, "{did:?}");
+        // Keys that lie together: each tenth of the rows about one point.
+        let mut random = Rng::new(7, 0);
+        let near = gauss(&mut random, n * d);
+        let points = gauss(&mut random, 10 * d);
+        let keys: Vec<f32> =
+            near.iter().enumerate().map(|(i, x)| points[i / d / (n / 10) * d + i % d] + 0.01 * x).collect();
+        let queries: Vec<f32> = keys.chunks(d).step_by(1000).flatten().copied().collect();
+        check(&keys, d, Queries::F32(&queries), Goal::Best(30), None, Own::No);
+    }
+
+    #[test]
+    fn visits_reach_every_row_once_and_are_spread() {
+        for n in [1, 48, 100, 48 * 7, 48 * 1000 - 5] {
+            for spread in [false, true] {
+                let order = Order::new(480..480 + n, spread);
+                let mut seen = vec![0; n];
+                for visit in 0..order.tiles {
+                    order.rows(visit).for_each(|row| seen[row - 480] += 1);
+                }
+                assert!(seen.iter().all(|&times| times == 1));
+            }
+        }
+        let order = Order::new(0..48 * 1000, true);
+        let mut first: Vec<usize> = (300..350).map(|visit| order.rows(visit).start / TILE).collect();
+        first.sort_unstable();
+        assert!(first.windows(2).all(|pair| pair[1] - pair[0] <= 60), "{first:?}"); // 20 each if they were even
+    }
+
+    #[test]
+    fn few_directions_suffice_where_the_rest_is_small() {
+        let (mut random, n, d, m) = (Rng::new(8, 0), 20_000, 60, 12);
+        let keys: Vec<f32> =
+            gauss(&mut random, n * d).iter().enumerate().map(|(i, x)| if i % d < m { *x } else { 0.02 * x }).collect();
+        let directions: Vec<f64> = (0..m * d).map(|i| f64::from(i / d == i % d)).collect();
+        let level = Level::ALL.into_iter().rfind(|level| level.available()).unwrap();
+        for metric in Metric::ALL {
+            let request = Request {
+                queries: Queries::F32(&keys[..50 * d]),
+                metric,
+                goal: Goal::Best(10),
+                allowed: None,
+                own: Own::No,
+                threads: 2,
+                level,
+            };
+            let [long, short] = [None, Basis::new(&directions, d)].map(|basis| {
+                let (totals, codes) = (Totals::default(), Codes::new(&keys, d, basis, 2, level).unwrap());
+                let keys = Keys { vectors: &keys, d, codes: Some(&codes) };
+                let found = search(&keys, &request, &totals, &|| false).unwrap();
+                (found, totals.read().candidates, codes.bytes())
+            });
+            assert!(long.0 == short.0);
+            assert!(short.1 < 3 * long.1, "{metric:?}: {} {}", short.1, long.1);
+            assert!(short.2 < long.2 / 2);
+        }
     }
 
     #[test]
@@ -453,6 +543,9 @@ mod tests {
             check(&keys, d, Queries::F32(&keys[..20 * d]), Goal::Best(4), Some(&allowed), Own::Others(0));
         }
         check(&keys, d, Queries::F32(&keys[700 * d..720 * d]), Goal::Best(9), None, Own::Others(700));
+        let rows: Vec<usize> = (0..40).map(|i| i * i).collect();
+        let queries: Vec<f32> = rows.iter().flat_map(|row| &keys[row * d..][..d]).copied().collect();
+        check(&keys, d, Queries::F32(&queries), Goal::Best(9), None, Own::Rows(&rows));
         check(&keys, d, Queries::F32(&keys[700 * d..720 * d]), Goal::AtLeast(0.5), None, Own::Later(700));
     }
 
@@ -461,8 +554,10 @@ mod tests {
         for metric in Metric::ALL {
             let mut expected = None;
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let codes = Codes::new(vectors, d, 2, level).unwrap();
-                for (threads, pairs, codes) in [(1, usize::MAX, Some(&codes)), (3, 1, Some(&codes)), (2, 1, None)] {
+                let codes = Codes::new(vectors, d, None, 2, level).unwrap();
+                let short = Codes::new(vectors, d, Some(some_basis(d)), 2, level).unwrap();
+                let ways = [(1, usize::MAX, Some(&codes)), (3, 1, Some(&codes)), (2, 1, Some(&short)), (2, 1, None)];
+                for (threads, pairs, codes) in ways {
                     let (keys, mut graph) = (Keys { vectors, d, codes }, Graph::new(metric, k, n));
                     while graph.step(&keys, pairs, threads, level, &totals, &|| false).unwrap() < 1.0 {}
                     let found = graph.finish();
@@ -508,7 +603,7 @@ mod tests {
     #[test]
     fn a_search_that_is_stopped_has_no_answers() {
         let keys = vec![1.0; 64 * 20_000]; // far more than LOOK of work, lest it end before it is asked
-        let codes = Codes::new(&keys, 64, 1, Level::Portable).unwrap();
+        let codes = Codes::new(&keys, 64, None, 1, Level::Portable).unwrap();
         let request = Request {
             queries: Queries::F32(&keys),
             metric: Metric::Dot,

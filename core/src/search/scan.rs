@@ -3,14 +3,15 @@
 
 use super::best::Best;
 use super::bound::{Query, Share, bound, lowered};
-use super::codes::{Codes, PANEL, TILE};
+use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
-use super::tile::{Ahead, BLOCK_KEYS, Block, Group, PANELS, Scans, largest_of_groups, reaching};
+use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, Portable, prefetch};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Codes of a block in bytes, at most: with those of the queries they leave half of a second-level cache of 1 MiB free.
@@ -18,10 +19,16 @@ const BLOCK_BYTES: usize = 1 << 18;
 /// Queries that pass over a tile together: with three panels 24 sums, which leaves 8 of AVX-512's registers.
 pub const GROUP: usize = 8;
 
-/// Keys for each answer wanted from which thresholds to start with are taken. More cost more than the candidates that better
-/// thresholds save; a lone query's scan is slower, its candidates are not.
-const SAMPLE: usize = 300;
-const SAMPLE_ALONE: usize = 100;
+/// Tiles from which thresholds to start with are taken, for each answer wanted: more where the answers are sought by several tasks,
+/// whose guesses do not improve. More would cost more than the candidates that better thresholds save.
+const SAMPLE: f64 = 0.25;
+const SAMPLE_OF_SEVERAL: f64 = 12.0;
+/// No more than one of so many.
+const MOST_SAMPLED: usize = 4;
+/// How likely a guess may be too high. Then the query is asked again; a lower guess has more candidates.
+const TOO_HIGH: f64 = 1e-3;
+/// What part of its bound a product of codes is off, likely: not taken off, equal scores would make guesses too high.
+const LIKELY_ERROR: f64 = 0.25;
 /// Candidates that wait to be scored, so that their numbers come from memory meanwhile; and how many cache lines are asked for.
 const WAITING: usize = 32;
 const LINES: usize = 64;
@@ -36,20 +43,22 @@ pub struct Task<'a> {
     pub metric: Metric,
     pub goal: Goal,
     pub allowed: Option<&'a [bool]>,
-    pub own: Own,
+    pub own: Own<'a>,
     /// Begins with a multiple of TILE.
     pub keys: Range<usize>,
-    /// Of these are the keys that thresholds to start with come from; begins with a multiple of TILE.
-    pub sampled: Range<usize>,
+    /// Keys among which the answers are sought, here or in other tasks; begins with a multiple of TILE.
+    pub among: Range<usize>,
     pub level: Level,
     /// Where the queries are keys too, before these keys: to be told what the queries score as neighbours of them.
     pub strips: Option<Strips<'a>>,
 }
 
+/// What each query found, and what its neighbours must reach in key units, and are guessed to.
+type Run = (Found, Vec<[f64; 2]>);
+
 impl Task<'_> {
-    /// Compare all with all, looking whether to `stop` between two blocks. Returns what each query found, and what its
-    /// neighbours must reach in key units.
-    pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Option<(Found, Vec<f64>)> {
+    /// Compare all with all, looking whether to `stop` between two blocks.
+    pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Option<Run> {
         match (self.metric == Metric::Euclidean, self.strips.is_some()) {
             (false, false) => self.run_by_level::<false, false>(stop, statistics),
             (false, true) => self.run_by_level::<false, true>(stop, statistics),
@@ -62,7 +71,7 @@ impl Task<'_> {
         &self,
         stop: &dyn Fn() -> bool,
         statistics: &mut Statistics,
-    ) -> Option<(Found, Vec<f64>)> {
+    ) -> Option<Run> {
         let alone = self.queries.len() == self.d && !PAIRS;
         match self.level.for_codes() {
             // SAFETY: the level is one that the processor has.
@@ -84,19 +93,13 @@ impl Task<'_> {
         }
     }
 
-    /// Keys of a block, a multiple of TILE.
+    /// Tiles of a block.
     fn block(&self) -> usize {
-        let most =
-            self.codes.map_or(BLOCK_KEYS, |codes| BLOCK_BYTES / (4 * codes.steps)).clamp(TILE, BLOCK_KEYS) / TILE;
+        let tile = |codes: &Codes| BLOCK_BYTES / (4 * codes.steps * TILE);
+        let most = self.codes.map_or(BLOCK_TILES, tile).clamp(1, BLOCK_TILES);
         // A block lies in one strip.
         let whole = |tiles: &usize| self.strips.is_none() || (STRIP / TILE).is_multiple_of(*tiles);
-        (1..=most).rev().find(whole).expect("1 is whole") * TILE
-    }
-
-    /// Keys that thresholds to start with come from.
-    fn sample(&self, k: usize, group: usize) -> Range<usize> {
-        let most = k * if group == 1 { SAMPLE_ALONE } else { SAMPLE };
-        self.sampled.start..self.sampled.end.min(self.sampled.start + most.next_multiple_of(TILE))
+        (1..=most).rev().find(whole).expect("1 is whole")
     }
 
     /// How many keys must reach a threshold to start with: a query's own row may be one of them.
@@ -105,6 +108,21 @@ impl Task<'_> {
             Goal::Best(k) => Some(if self.own == Own::No { k } else { k + 1 }),
             Goal::AtLeast(_) => None,
         }
+    }
+
+    /// The queries, or their coordinates in the codes' basis.
+    fn coordinates(&self) -> Cow<'_, [f64]> {
+        let Some(basis) = self.codes.and_then(|codes| codes.basis.as_ref()) else { return self.queries.into() };
+        let mut out = vec![0.0; self.queries.len() / self.d * basis.m];
+        basis.coordinates(self.queries, &mut out, self.level);
+        out.into()
+    }
+
+    /// A query's bound, and its codes; None if it cannot be scanned by codes.
+    fn coded(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
+        let m = coordinates.len() * self.d / self.queries.len();
+        let query = &self.queries[i * self.d..][..self.d];
+        Query::new(query, &coordinates[i * m..][..m], self.metric, self.codes?, codes)
     }
 
     fn vector(&self, row: usize) -> &[f32] {
@@ -116,6 +134,7 @@ impl Task<'_> {
             && match self.own {
                 Own::No => true,
                 Own::Others(first) => row != first + query,
+                Own::Rows(rows) => row != rows[query],
                 Own::Later(first) => row > first + query,
             }
     }
@@ -128,7 +147,7 @@ fn run_avx512<const P: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Option<(Found, Vec<f64>)> {
+) -> Option<Run> {
     // SAFETY: the attribute above says what the processor has.
     unsafe { run::<Avx512, P, G, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
 }
@@ -140,7 +159,7 @@ fn run_avx2<const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: 
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Option<(Found, Vec<f64>)> {
+) -> Option<Run> {
     // SAFETY: the attribute above says what the processor has.
     unsafe { run::<Avx2, 1, Q, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
 }
@@ -154,39 +173,66 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
-) -> Option<(Found, Vec<f64>)> {
-    let (mut scan, plain) = Scan::<S, G>::new(task);
-    let mut out = Scans::new();
-    if let (Some(codes), Some(k)) = (task.codes, task.wanted())
-        && !PAIRS
-        && !scan.places.is_empty()
-        && 2 * k < task.sample(k, G).len()
-    {
-        // SAFETY: the caller's.
-        unsafe { scan.start::<P, Q, EUCLIDEAN>(task, codes, k, statistics) };
-    }
-    for keys in pieces(task.keys.clone(), task.block()) {
-        if stop() {
-            return None;
-        }
-        if let Some(codes) = task.codes.filter(|_| !scan.groups.is_empty()) {
+) -> Option<Run> {
+    let (mut scan, mut plain) = Scan::<S, G>::new(task);
+    // A lone query streams the codes from memory; where pairs are looked for a block has to lie in one strip.
+    let order = Order::new(task.keys.clone(), G > 1 && !PAIRS);
+    let alone = task.among == task.keys; // else the guesses are judged when all tasks are done
+    for guessing in [true, false] {
+        if let (Some(codes), Some(k)) = (task.codes, task.wanted())
+            && !PAIRS
+        {
             // SAFETY: the caller's.
-            unsafe { scan.by_codes::<P, Q, EUCLIDEAN, PAIRS>(task, codes, keys.clone(), &mut out, statistics) };
+            unsafe { scan.start::<P, Q, EUCLIDEAN>(task, codes, k, guessing, statistics) };
         }
-        scan.by_numbers::<PAIRS>(task, &plain, keys, statistics);
+        let mut seen = 1;
+        for visits in pieces(0..order.tiles, task.block()) {
+            if stop() {
+                return None;
+            }
+            scan.by_numbers::<PAIRS>(task, &plain, &order, visits.clone(), statistics);
+            let Some(codes) = task.codes.filter(|_| !scan.groups.is_empty()) else { continue };
+            // SAFETY: the caller's.
+            unsafe { scan.by_codes::<P, Q, EUCLIDEAN, PAIRS>(task, codes, &order, visits.clone(), statistics) };
+            if guessing && alone && order.is_spread() && visits.end >= 2 * seen {
+                seen = visits.end;
+                scan.guess::<EUCLIDEAN, PAIRS>(task, codes, seen as f64 / order.tiles as f64, statistics);
+            }
+        }
+        if let Some(codes) = task.codes {
+            scan.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+        }
+        let wrong: Vec<usize> = scan.places.iter().copied().filter(|&i| !scan.bests[i].is_right()).collect();
+        if !alone || wrong.is_empty() {
+            break;
+        }
+        scan.ask_again(task, wrong);
+        plain.clear();
     }
-    if let Some(codes) = task.codes {
-        scan.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
-    }
-    let mut least = vec![f64::NEG_INFINITY; scan.bests.len()];
+    let mut least = vec![[f64::NEG_INFINITY; 2]; scan.bests.len()];
     for (place, &i) in scan.places.iter().enumerate() {
-        least[i] = scan.groups[place / G].query(place % G).in_key_units(scan.bests[i].threshold);
+        let (query, best) = (scan.groups[place / G].query(place % G), &scan.bests[i]);
+        least[i] = [best.threshold, best.guessed()].map(|threshold| query.in_key_units(threshold));
     }
     Some((scan.bests.into_iter().map(Best::finish).collect(), least))
 }
 
 fn pieces(keys: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
     keys.clone().step_by(step).map(move |from| from..(from + step).min(keys.end))
+}
+
+/// How many of the k best are unlikely to be among a share of the keys drawn at random: by Chernoff's bound, so many or more are
+/// with a probability of no more than TOO_HIGH. None if it is no fewer than k.
+fn likely(k: usize, share: f64) -> Option<usize> {
+    let k_by = |x: f64, y: f64| if x > 0.0 { x * (x / y).ln() } else { 0.0 };
+    (1..k).find(|&r| {
+        let part = r as f64 / k as f64;
+        part > share && (k as f64) * (k_by(part, share) + k_by(1.0 - part, 1.0 - share)) >= -TOO_HIGH.ln()
+    })
+}
+
+fn nth_largest(numbers: &mut [f32], n: usize) -> f32 {
+    *numbers.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1
 }
 
 /// The queries under way.
@@ -198,6 +244,7 @@ struct Scan<'a, S: Int8, const G: usize> {
     places: Vec<usize>,
     waiting: Vec<Waiting>,
     block: Block,
+    out: Scans<G>,
 }
 
 /// A key that may be an answer, or the query one of its neighbours.
@@ -218,48 +265,74 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     /// Queries in groups; and those that cannot be scanned by codes.
     fn new(task: &Task<'a>) -> (Scan<'a, S, G>, Vec<usize>) {
         let mut scan = Scan {
-            exact: Vec::new(),
+            exact: task.queries.chunks_exact(task.d).map(|query| Exact::new(task.metric, query, task.level)).collect(),
             bests: Vec::new(),
             groups: Vec::new(),
             places: Vec::new(),
             waiting: Vec::with_capacity(WAITING),
             block: Block::new(task.metric),
+            out: Scans::new(),
         };
-        let (mut plain, mut signed) = (Vec::new(), Vec::new());
+        let (mut plain, mut signed, coordinates) = (Vec::new(), Vec::new(), task.coordinates());
         let least = task.strips.as_ref().map(Strips::least_of_queries);
-        for (i, query) in task.queries.chunks_exact(task.d).enumerate() {
-            scan.exact.push(Exact::new(task.metric, query, task.level));
-            let Some(coded) = task.codes.and_then(|codes| Query::new(query, task.metric, codes, &mut signed)) else {
+        for i in 0..scan.exact.len() {
+            let Some(coded) = task.coded(i, &coordinates, &mut signed) else {
                 scan.bests.push(Best::new(task.goal, |score| score));
                 plain.push(i);
                 continue;
             };
             let mut best = Best::new(task.goal, |score| coded.floor(score));
             if let Some(least) = &least {
-                best.threshold = coded.in_scan_units(least[i]);
+                let [threshold, guess] = least[i].map(|least| coded.in_scan_units(least));
+                best.threshold = threshold;
+                best.guess(guess);
             }
-            let place = scan.places.len() % G;
-            if place == 0 {
-                scan.groups.push(Group::new(task.d.div_ceil(4)));
-            }
-            let group = scan.groups.last_mut().expect("one was pushed");
-            group.set(place, coded, &signed, best.threshold);
-            scan.places.push(i);
             scan.bests.push(best);
+            scan.place(i, coded, &signed);
         }
         (scan, plain)
     }
 
-    /// Turn to a block of keys, for all queries that have codes; returns its panels, whole tiles.
-    #[inline(always)]
-    fn turn_to(&mut self, task: &Task, codes: &Codes, keys: Range<usize>, statistics: &mut Statistics) -> *const u8 {
-        statistics.scanned += (keys.len() * self.places.len()) as u64;
-        self.block.fill(codes, task.allowed, keys.clone());
-        codes.panels(keys.start / PANEL..keys.end.next_multiple_of(TILE) / PANEL).as_ptr()
+    /// Give a query the next place.
+    fn place(&mut self, i: usize, coded: Query, codes: &[i8]) {
+        let place = self.places.len() % G;
+        if place == 0 {
+            self.groups.push(Group::new(codes.len().div_ceil(4)));
+        }
+        let group = self.groups.last_mut().expect("one was pushed");
+        group.set(place, coded, codes, self.bests[i].asks());
+        self.places.push(i);
     }
 
-    /// Thresholds to start with, from a sample of the keys: at least k of them score what the k-th of the largest scores of
-    /// some groups of them allows.
+    /// Of all queries only these are asked again.
+    fn ask_again(&mut self, task: &Task, queries: Vec<usize>) {
+        self.groups.clear();
+        self.places.clear();
+        let (mut signed, coordinates) = (Vec::new(), task.coordinates());
+        for i in queries {
+            self.bests[i].forget();
+            let coded = task.coded(i, &coordinates, &mut signed).expect("it had codes before");
+            self.place(i, coded, &signed);
+        }
+    }
+
+    /// Turn to some keys, for all queries that have codes.
+    #[inline(always)]
+    fn turn_to(
+        &mut self,
+        task: &Task,
+        codes: &Codes,
+        order: &Order,
+        visits: Range<usize>,
+        statistics: &mut Statistics,
+    ) {
+        statistics.scanned += (visits.len() * TILE * self.places.len()) as u64;
+        self.block.fill(codes, task.allowed, order, visits);
+    }
+
+    /// Thresholds to start with, from a sample of tiles: what the k-th best scores is guessed by how many of the k best are likely
+    /// to be in the sample, in tiles of their own. Without a guess, at least k keys score what the k-th of the largest
+    /// scores of some groups of them allows.
     ///
     /// # Safety
     /// The processor has the instruction set.
@@ -269,28 +342,65 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         task: &Task,
         codes: &Codes,
         k: usize,
+        guessing: bool,
         statistics: &mut Statistics,
     ) {
-        let groups = (2 * k).div_ceil(TILE);
-        let mut largest = vec![[[f32::NEG_INFINITY; TILE]; G]; groups * self.groups.len()];
+        let (order, block) = (Order::new(task.among.clone(), true), task.block());
+        let sample = if task.among == task.keys { SAMPLE } else { SAMPLE_OF_SEVERAL };
+        let tiles = block.max((sample * k as f64) as usize).min(order.tiles / MOST_SAMPLED);
+        if self.places.is_empty() || tiles == 0 {
+            return;
+        }
+        let mut largest = vec![[[f32::NEG_INFINITY; LANES]; G]; tiles * self.groups.len()];
         let mut share = Share::default();
-        for keys in pieces(task.sample(k, G), task.block()) {
-            let panels = self.turn_to(task, codes, keys, statistics);
-            for (group, largest) in self.groups.iter().zip(largest.chunks_mut(groups)) {
-                // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
+        for visits in pieces(0..tiles, block) {
+            self.turn_to(task, codes, &order, visits.clone(), statistics);
+            for (group, largest) in self.groups.iter().zip(largest.chunks_mut(tiles)) {
+                // SAFETY: the caller vouches for the instruction set.
                 let of_block = unsafe {
-                    largest_of_groups::<S, P, Q, G, EUCLIDEAN>(&self.block, panels, codes.steps, group, largest)
+                    largest_of_tiles::<S, P, Q, G, EUCLIDEAN>(&self.block, codes, group, &mut largest[visits.clone()])
                 };
                 share = share.max(of_block);
             }
         }
+        let mut numbers = Vec::new();
+        let likely = likely(k, tiles as f64 / order.tiles as f64).filter(|_| guessing);
         for (place, &i) in self.places.iter().enumerate() {
             let (g, j) = (place / G, place % G);
-            let largest = largest[g * groups..][..groups].iter();
-            let mut largest: Vec<f32> = largest.flat_map(|largest| largest[j]).collect();
-            let (_, kth, _) = largest.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a));
-            self.bests[i].threshold = f64::from(*kth) - f64::from(bound(self.groups[g].query(j).factors, share));
-            self.groups[g].raise(j, self.bests[i].threshold);
+            let largest = largest[g * tiles..][..tiles].iter().map(|largest| &largest[j]);
+            let (best, query) = (&mut self.bests[i], self.groups[g].query(j));
+            let error = f64::from(bound(query.factors, share));
+            numbers.clear();
+            if let Some(likely) = likely.filter(|r| 2 * r <= tiles) {
+                numbers.extend(largest.map(|lanes| lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max)));
+                best.guess(f64::from(nth_largest(&mut numbers, likely)) - LIKELY_ERROR * error);
+            } else if 2 * k <= tiles * LANES {
+                numbers.extend(largest.flatten());
+                let outside = f64::from(query.rest) * f64::from(share.rest);
+                best.threshold = best.threshold.max(f64::from(nth_largest(&mut numbers, k)) - error - outside);
+            }
+            self.groups[g].raise(j, best.asks());
+        }
+    }
+
+    /// Guess what the best will score, after a share of the keys, from all over them.
+    fn guess<const EUCLIDEAN: bool, const PAIRS: bool>(
+        &mut self,
+        task: &Task,
+        codes: &Codes,
+        share: f64,
+        statistics: &mut Statistics,
+    ) {
+        let Goal::Best(k) = task.goal else { return };
+        let Some(r) = likely(k, share) else { return };
+        self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+        let (mut hits, mut tiles) = (Vec::new(), Vec::new());
+        for (place, &i) in self.places.iter().enumerate() {
+            let (group, best) = (&mut self.groups[place / G], &mut self.bests[i]);
+            if let Some(score) = best.of_tiles(r, &mut hits, &mut tiles) {
+                best.guess(group.query(place % G).floor(score));
+                group.raise(place % G, best.asks());
+            }
         }
     }
 
@@ -303,26 +413,30 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         &mut self,
         task: &Task,
         codes: &Codes,
-        keys: Range<usize>,
-        out: &mut Scans<G>,
+        order: &Order,
+        visits: Range<usize>,
         statistics: &mut Statistics,
     ) {
-        let panels = self.turn_to(task, codes, keys.clone(), statistics);
+        self.turn_to(task, codes, order, visits.clone(), statistics);
         if let Some(strips) = &task.strips
             && PAIRS
         {
-            strips.least_of(keys.clone(), &mut self.block.least);
+            strips.least_of(order.rows(visits.start).start..order.rows(visits.end - 1).end, &mut self.block.least);
         }
-        let next = codes.panels(keys.end / PANEL..task.keys.end.min(keys.end + keys.len()).div_ceil(PANEL));
-        let mut ahead = Ahead::new(next, keys.len().div_ceil(TILE) * self.groups.len());
+        let tiles = visits.len() * self.groups.len();
+        let mut ahead = Ahead::new(codes, order, visits.end..visits.end + visits.len(), tiles);
         for g in 0..self.groups.len() {
             let mut from = 0;
-            // SAFETY: the caller vouches for the instruction set; the panels are whole tiles.
+            // SAFETY: the caller vouches for the instruction set; all is of these codes.
             while let Some(tile) = unsafe {
-                let (block, group) = (&self.block, &self.groups[g]);
-                reaching::<S, P, Q, G, EUCLIDEAN, PAIRS>(block, panels, codes.steps, from, group, &mut ahead, out)
+                let (block, group, out) = (&self.block, &self.groups[g], &mut self.out);
+                if codes.basis.is_some() {
+                    reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, true>(block, codes, from, group, &mut ahead, out)
+                } else {
+                    reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, false>(block, codes, from, group, &mut ahead, out)
+                }
             } {
-                self.see::<EUCLIDEAN, PAIRS>(task, codes, g, keys.start, tile, out, statistics);
+                self.see::<EUCLIDEAN, PAIRS>(task, codes, g, tile, statistics);
                 from = tile + 1;
             }
         }
@@ -332,33 +446,31 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     }
 
     /// Look at the scans of a tile that reached what was asked.
-    #[allow(clippy::too_many_arguments)]
     #[inline(never)] // it should not weigh on the registers of the kernel
     fn see<const EUCLIDEAN: bool, const PAIRS: bool>(
         &mut self,
         task: &Task,
         codes: &Codes,
         g: usize,
-        first: usize,
         tile: usize,
-        out: &mut Scans<G>,
         statistics: &mut Statistics,
     ) {
+        let first = self.block.first(tile);
         for j in 0..G {
-            let reached = std::mem::take(&mut out.reached[j]);
-            let reached_keys = if PAIRS { std::mem::take(&mut out.reached_keys[j]) } else { 0 };
+            let reached = std::mem::take(&mut self.out.reached[j]);
+            let reached_keys = if PAIRS { std::mem::take(&mut self.out.reached_keys[j]) } else { 0 };
             let mut left = reached | reached_keys;
             while left != 0 {
                 let l = left.trailing_zeros() as usize;
                 left &= left - 1;
                 let (at, place) = (tile * TILE + l, g * G + j);
-                let (row, i) = (first + at, self.places[place]);
+                let (row, i) = (first + l, self.places[place]);
                 if !task.allows(row, i) {
                     continue;
                 }
                 let query = self.groups[g].query(j); // nothing reaches the threshold of a free place
                 let bound = bound(query.factors, self.block.share(codes, row));
-                let most = f64::from(out.scores[j][l]) + f64::from(bound);
+                let most = f64::from(self.out.most[j][l]) + f64::from(bound);
                 let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[row], most);
                 if sides == 0 {
                     continue;
@@ -385,7 +497,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         norm: f32,
         most: f64,
     ) -> u8 {
-        let mut sides = if most >= self.bests[i].threshold { KEY } else { 0 };
+        let mut sides = if most >= self.bests[i].asks() { KEY } else { 0 };
         if PAIRS {
             let square = if EUCLIDEAN { f64::from(query.half) * f64::from(norm * norm) } else { 0.0 };
             let least = f64::from(self.block.least[at]) * query.per_key_unit;
@@ -408,7 +520,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             let (i, key, norm) = (self.places[place], task.vector(row), codes.norms[row]);
             let coded = self.groups[place / G].query(place % G);
             let most = coded.most(self.exact[i].rough_dot(key), norm, task.d).min(most);
-            let at = row.wrapping_sub(self.block.first);
+            let at = row.wrapping_sub(self.block.first(0)); // of pairs, whose block is one run of rows
             let sides = sides & self.sides::<EUCLIDEAN, PAIRS>(coded, i, at, norm, most);
             if sides == 0 {
                 continue;
@@ -417,13 +529,13 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             let score = self.exact[i].score(key);
             let best = &mut self.bests[i];
             best.take(Hit::new(score, row as u64), |score| coded.floor(score));
-            self.groups[place / G].raise(place % G, best.threshold);
+            self.groups[place / G].raise(place % G, best.asks());
             if let (Some(bests), Some(strips)) = (&mut keys, &task.strips)
                 && sides & QUERY != 0
             {
                 let best = &mut bests[row % STRIP];
                 tell(best, Hit::new(score, (strips.first + i) as u64), task.codes, task.metric, task.d, row);
-                self.block.least[at] = lowered(best.threshold);
+                self.block.least[at] = lowered(best.asks());
             }
         }
         self.waiting = waiting;
@@ -434,12 +546,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         &mut self,
         task: &Task,
         plain: &[usize],
-        keys: Range<usize>,
+        order: &Order,
+        visits: Range<usize>,
         statistics: &mut Statistics,
     ) {
-        let mut strip =
-            task.strips.as_ref().filter(|_| PAIRS && !plain.is_empty()).map(|strips| strips.lock(keys.start));
-        for (&i, row) in plain.iter().flat_map(|i| keys.clone().map(move |row| (i, row))) {
+        let first = order.rows(visits.start).start;
+        let mut strip = task.strips.as_ref().filter(|_| PAIRS && !plain.is_empty()).map(|strips| strips.lock(first));
+        let rows = || visits.clone().flat_map(|visit| order.rows(visit));
+        for (&i, row) in plain.iter().flat_map(|i| rows().map(move |row| (i, row))) {
             if !task.allows(row, i) {
                 continue;
             }

@@ -6,8 +6,9 @@ use super::codes::{Codes, PANEL, TILE};
 use crate::simd::{Int8, LANES, prefetch, prefetch_far};
 use std::ops::Range;
 
-/// Keys of a block at most.
-pub const BLOCK_KEYS: usize = 21 * TILE;
+/// Tiles of a block at most.
+pub const BLOCK_TILES: usize = 21;
+const BLOCK_KEYS: usize = BLOCK_TILES * TILE;
 /// Panels in a tile.
 pub const PANELS: usize = TILE / PANEL;
 /// How many bytes ahead a lone query asks for codes: they come from memory, and its few sums wait for nothing else.
@@ -17,17 +18,17 @@ const AHEAD: usize = 4096;
 const FIRST_CACHE: usize = 1 << 15;
 const LINES_AHEAD: usize = 8 * 64;
 
-/// A tile's scores in scan units, and of each query which of them reach what it asks, and what the keys ask, a bit a key. Only
-/// where a bit is set the score is that of this tile.
+/// A tile's scores in scan units, and what may lie outside the basis; and of each query which of them reach what it asks, and what
+/// the keys ask, a bit a key. Only where a bit is set the score is that of this tile.
 pub struct Scans<const G: usize> {
-    pub scores: [[f32; TILE]; G],
+    pub most: [[f32; TILE]; G],
     pub reached: [u64; G],
     pub reached_keys: [u64; G],
 }
 
 impl<const G: usize> Scans<G> {
     pub fn new() -> Scans<G> {
-        Scans { scores: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G] }
+        Scans { most: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G] }
     }
 }
 
@@ -37,6 +38,7 @@ pub struct Group<S: Int8, const G: usize> {
     packed: Vec<S::Packed>,
     starts: [i32; G],
     halves: [f32; G],
+    rests: [f32; G],
     /// Of each place, in the first lanes; those of no place are infinite.
     thresholds: [f32; LANES],
     bounds: [[f32; LANES]; 4],
@@ -52,6 +54,7 @@ impl<S: Int8, const G: usize> Group<S, G> {
             packed: vec![S::pack([0; 4]); steps * G],
             starts: [0; G],
             halves: [0.0; G],
+            rests: [0.0; G],
             thresholds: [f32::INFINITY; LANES],
             bounds: [[0.0; LANES]; 4],
             owns: [f32::INFINITY; LANES],
@@ -66,6 +69,7 @@ impl<S: Int8, const G: usize> Group<S, G> {
         }
         self.starts[place] = query.start;
         self.halves[place] = query.half;
+        self.rests[place] = query.rest;
         for (bounds, factor) in self.bounds.iter_mut().zip(query.factors) {
             bounds[place] = factor;
         }
@@ -104,92 +108,174 @@ impl<S: Int8, const G: usize> Group<S, G> {
     }
 }
 
+/// The order in which the tiles of some keys are visited: one after the other, or so that each run of visits is spread evenly over
+/// all of them, however the keys lie.
+pub struct Order {
+    keys: Range<usize>,
+    pub tiles: usize,
+    step: usize,
+}
+
+impl Order {
+    /// Keys begin with a multiple of TILE.
+    pub fn new(keys: Range<usize>, spread: bool) -> Order {
+        let tiles = keys.len().div_ceil(TILE);
+        // Steps of the golden section leave no large gap, whenever one stops (Steinhaus's three gaps).
+        let golden = (tiles as f64 * 0.618_033_988_75) as usize;
+        let step = (golden.max(1)..).find(|&step| step == 1 || coprime(step, tiles)).expect("tiles - 1 or 1 is one");
+        Order { keys, tiles, step: if spread { step } else { 1 } }
+    }
+
+    pub fn is_spread(&self) -> bool {
+        self.step > 1
+    }
+
+    /// The keys that are visited then.
+    pub fn rows(&self, visit: usize) -> Range<usize> {
+        let tile = visit as u128 * self.step as u128 % self.tiles as u128;
+        let first = self.keys.start + tile as usize * TILE;
+        first..self.keys.end.min(first + TILE)
+    }
+}
+
+fn coprime(a: usize, b: usize) -> bool {
+    if b == 0 { a == 1 } else { coprime(b, a % b) }
+}
+
+/// A tile of a block.
+struct Tile {
+    first: usize,
+    /// What no key's share exceeds; None if no key is allowed.
+    share: Option<Share>,
+}
+
 /// What a block's keys have in common for all queries.
 pub struct Block {
     metric: Metric,
-    pub first: usize,
     /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
     weights: Vec<f32>,
     squares: Vec<f32>,
+    /// What lies outside the basis, in the size of the share; nothing without one.
+    rests: Vec<f32>,
     /// What the neighbours of each key must reach, in key units; where pairs are looked for.
     pub least: Vec<f32>,
-    /// Of each tile what no key's share exceeds; None if no key of it is allowed.
-    tiles: Vec<Option<Share>>,
+    tiles: Vec<Tile>,
 }
 
 impl Block {
     pub fn new(metric: Metric) -> Block {
         let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
-        Block { metric, first: 0, weights, squares, least, tiles: Vec::with_capacity(BLOCK_KEYS / TILE) }
+        Block { metric, weights, squares, rests: Vec::new(), least, tiles: Vec::with_capacity(BLOCK_TILES) }
+    }
+
+    /// The row of the first key of a tile.
+    pub fn first(&self, tile: usize) -> usize {
+        self.tiles[tile].first
     }
 
     /// What the bound needs to know of a key.
     pub fn share(&self, codes: &Codes, row: usize) -> Share {
         let (ratio, norm, [error, ..]) = (codes.ratios[row], codes.norms[row], codes.largest[row / TILE]);
+        let rest = codes.rests.get(row).copied().unwrap_or(0.0);
         match self.metric {
-            Metric::Cosine => Share { error, size: f32::from(ratio > 0.0), square: 0.0 },
-            _ => Share { error: error * norm, size: norm, square: norm * norm },
+            Metric::Cosine => Share { error, size: f32::from(ratio > 0.0 || rest > 0.0), square: 0.0, rest },
+            _ => Share { error: error * norm, size: norm, square: norm * norm, rest: norm * rest },
         }
     }
 
-    /// Turn to other keys; the last tile may be cut short.
+    /// Turn to other keys, those of some visits.
     #[inline(always)]
-    pub fn fill(&mut self, codes: &Codes, allowed: Option<&[bool]>, keys: Range<usize>) {
-        let padded = keys.len().next_multiple_of(TILE);
-        self.first = keys.start;
-        let from = keys.start..keys.start + padded;
-        let (weights, squares) = (&mut self.weights[..padded], &mut self.squares[..padded]);
-        let (ratios, norms) = (&codes.ratios[from.clone()], &codes.norms[from]);
-        match self.metric {
-            Metric::Cosine => weights.copy_from_slice(ratios),
-            _ => {
-                for i in 0..padded {
-                    weights[i] = ratios[i] * norms[i];
+    pub fn fill(&mut self, codes: &Codes, allowed: Option<&[bool]>, order: &Order, visits: Range<usize>) {
+        self.tiles.clear();
+        for (at, keys) in visits.map(|visit| order.rows(visit)).enumerate() {
+            let from = keys.start..keys.start + TILE;
+            let weights = &mut self.weights[at * TILE..][..TILE];
+            let (ratios, norms) = (&codes.ratios[from.clone()], &codes.norms[from.clone()]);
+            match self.metric {
+                Metric::Cosine => weights.copy_from_slice(ratios),
+                _ => {
+                    for i in 0..TILE {
+                        weights[i] = ratios[i] * norms[i];
+                    }
                 }
             }
-        }
-        if self.metric == Metric::Euclidean {
-            for i in 0..padded {
-                squares[i] = norms[i] * norms[i];
+            if self.metric == Metric::Euclidean {
+                let squares = &mut self.squares[at * TILE..][..TILE];
+                for i in 0..TILE {
+                    squares[i] = norms[i] * norms[i];
+                }
             }
-        }
-        weights[keys.len()..].fill(f32::NAN);
-        if let Some(allowed) = allowed {
-            for (weight, &allowed) in weights.iter_mut().zip(&allowed[keys.clone()]) {
-                *weight = if allowed { *weight } else { f32::NAN };
+            let mut rest = 0.0;
+            if let Some(rests) = codes.rests.get(from) {
+                self.rests.resize(BLOCK_KEYS, 0.0);
+                for i in 0..TILE {
+                    let size = if self.metric == Metric::Cosine { 1.0 } else { norms[i] };
+                    self.rests[at * TILE + i] = rests[i] * size;
+                    rest = f32::max(rest, rests[i] * size);
+                }
             }
-        }
-        self.tiles.clear();
-        for (tile, &[error, norm, both]) in codes.largest[keys.start / TILE..][..padded / TILE].iter().enumerate() {
+            weights[keys.len()..].fill(f32::NAN);
+            if let Some(allowed) = allowed {
+                for (weight, &allowed) in weights.iter_mut().zip(&allowed[keys.clone()]) {
+                    *weight = if allowed { *weight } else { f32::NAN };
+                }
+            }
+            let [error, norm, both] = codes.largest[keys.start / TILE];
             let share = match self.metric {
-                Metric::Cosine => Share { error, size: 1.0, square: 0.0 },
-                _ => Share { error: both, size: norm, square: norm * norm },
+                Metric::Cosine => Share { error, size: 1.0, square: 0.0, rest },
+                _ => Share { error: both, size: norm, square: norm * norm, rest },
             };
-            let closed = || self.weights[tile * TILE..][..TILE].iter().all(|weight| weight.is_nan());
-            self.tiles.push(if allowed.is_some() && closed() { None } else { Some(share) });
+            let closed = allowed.is_some() && weights.iter().all(|weight| weight.is_nan());
+            self.tiles.push(Tile { first: keys.start, share: (!closed).then_some(share) });
         }
+    }
+
+    /// Its tiles of which a key is allowed, from one on, with their shares.
+    fn open(&self, from: usize) -> impl Iterator<Item = (usize, Share)> {
+        self.tiles.iter().enumerate().skip(from).filter_map(|(at, tile)| Some((at, tile.share?)))
+    }
+
+    /// Where the codes of some of a tile's panels lie among all, and those of as many that come next.
+    #[inline(always)]
+    fn panels(&self, tile: usize, panels: Range<usize>) -> [usize; 2] {
+        let (first, after) = (self.tiles[tile].first / PANEL, self.tiles.get(tile + 1));
+        let next =
+            if panels.end < PANELS { first + panels.end } else { after.map_or(first, |tile| tile.first / PANEL) };
+        [first + panels.start, next]
     }
 }
 
 /// Codes that the next block will need, asked for a little at each tile, so that memory brings them meanwhile.
 pub struct Ahead<'a> {
-    codes: &'a [u8],
+    codes: &'a Codes,
+    order: &'a Order,
+    visits: Range<usize>,
+    /// What is left of the tile under way.
+    tile: &'a [u8],
     /// Bytes at a tile.
     each: usize,
 }
 
-impl Ahead<'_> {
-    pub fn new(codes: &[u8], tiles: usize) -> Ahead<'_> {
-        Ahead { codes, each: codes.len().div_ceil(tiles.max(1)).next_multiple_of(64) }
+impl<'a> Ahead<'a> {
+    /// Ask for the codes of some visits, while so many tiles are multiplied.
+    pub fn new(codes: &'a Codes, order: &'a Order, visits: Range<usize>, tiles: usize) -> Ahead<'a> {
+        let visits = visits.start..visits.end.min(order.tiles);
+        let each = (visits.len() * PANELS * codes.stride()).div_ceil(tiles.max(1)).next_multiple_of(64);
+        Ahead { codes, order, visits, tile: &[], each }
     }
 
     #[inline(always)]
     fn ask(&mut self) {
-        let (now, later) = self.codes.split_at(self.each.min(self.codes.len()));
+        if self.tile.is_empty() {
+            let Some(visit) = self.visits.next() else { return };
+            let panel = self.order.rows(visit).start / PANEL;
+            self.tile = self.codes.panels(panel..panel + PANELS);
+        }
+        let (now, later) = self.tile.split_at(self.each.min(self.tile.len()));
         for at in (0..now.len()).step_by(64) {
             prefetch_far(now.as_ptr().wrapping_add(at));
         }
-        self.codes = later;
+        self.tile = later;
     }
 }
 
@@ -197,7 +283,7 @@ impl Ahead<'_> {
 /// asked of it: `out` tells which do. None if no tile is left.
 ///
 /// # Safety
-/// The processor has the instruction set; `panels` are those of the block's codes, `steps` is that of the codes and the group.
+/// The processor has the instruction set; the block and the group are of these codes.
 #[inline(always)]
 pub unsafe fn reaching<
     S: Int8,
@@ -206,20 +292,19 @@ pub unsafe fn reaching<
     const G: usize,
     const EUCLIDEAN: bool,
     const PAIRS: bool,
+    const REST: bool,
 >(
     block: &Block,
-    panels: *const u8,
-    steps: usize,
+    codes: &Codes,
     from: usize,
     group: &Group<S, G>,
     ahead: &mut Ahead,
     out: &mut Scans<G>,
 ) -> Option<usize> {
-    for (tile, share) in block.tiles.iter().enumerate().skip(from) {
+    for (tile, share) in block.open(from) {
         if G > 1 {
             ahead.ask();
         }
-        let Some(share) = *share else { continue };
         // SAFETY: the caller's.
         unsafe {
             let least = group.least(share);
@@ -227,8 +312,8 @@ pub unsafe fn reaching<
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
-                    let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
-                    any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS>(block, at, &sums, group, first, &least, out);
+                    let sums = sums::<S, P, Q, G>(codes, block.panels(tile, panel..panel + P), group, first);
+                    any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
             if any {
@@ -242,15 +327,16 @@ pub unsafe fn reaching<
 /// Products of codes of P panels with those of Q queries, from the `first` of a group on.
 #[inline(always)]
 unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
-    panels: *const u8,
-    steps: usize,
+    codes: &Codes,
+    [panel, next]: [usize; 2],
     group: &Group<S, G>,
     first: usize,
 ) -> [[S::Sums; P]; Q] {
     unsafe {
-        let (stride, queries) = (steps * 4 * PANEL, group.packed.as_ptr().add(first));
+        let (steps, stride, queries) = (codes.steps, codes.stride(), group.packed.as_ptr().add(first));
+        let [panels, next] = [panel, next].map(|panel| codes.panels(panel..panel + P).as_ptr());
         // The panels that come next, where the first-level cache holds both; long panels are asked for as they are read.
-        let ahead = if 4 * P * stride <= 3 * FIRST_CACHE { P * stride } else { LINES_AHEAD };
+        let next = if 4 * P * stride <= 3 * FIRST_CACHE { next } else { panels.wrapping_add(LINES_AHEAD) };
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
@@ -262,7 +348,7 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 if G == 1 {
                     prefetch_far(at.wrapping_add(p * stride + AHEAD));
                 } else {
-                    prefetch(at.wrapping_add(p * stride + ahead)); // from the second-level cache
+                    prefetch(next.wrapping_add(p * stride + step * 4 * PANEL)); // from the second-level cache
                 }
             }
             let mut keys = [S::keys(at); P];
@@ -282,7 +368,15 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
 
 /// Sums as scans. If one reaches the `least` that is asked of its query: true, and all go `out`.
 #[inline(always)]
-unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
+unsafe fn scans<
+    S: Int8,
+    const P: usize,
+    const Q: usize,
+    const G: usize,
+    const EUCLIDEAN: bool,
+    const PAIRS: bool,
+    const REST: bool,
+>(
     block: &Block,
     at: usize,
     sums: &[[S::Sums; P]; Q],
@@ -300,10 +394,11 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
             for (p, &sums) in sums.iter().enumerate() {
                 let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
                 let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
+                let less = with_rest::<S, REST>(less, block, at + p * PANEL, group.rests[first + j]);
                 above = S::max(S::fma(product, weight, less), above);
                 if PAIRS {
                     let key =
-                        above_key::<S>(product, block, at + p * PANEL, taken[first + j], group.per_key_unit[first + j]);
+                        above_key::<S, G, REST>(product, block, at + p * PANEL, taken[first + j], group, first + j);
                     above = S::max(key, above);
                 }
             }
@@ -316,11 +411,13 @@ unsafe fn scans<S: Int8, const P: usize, const Q: usize, const G: usize, const E
             let (mut reached, mut reached_keys) = (0, 0);
             for (p, &sums) in sums.iter().enumerate() {
                 let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
-                S::store(out.scores[first + j][at % TILE + p * PANEL..].as_mut_ptr(), scan);
-                reached |= u64::from(S::at_least(scan, least)) << (p * PANEL);
+                let most = with_rest::<S, REST>(scan, block, at + p * PANEL, group.rests[first + j]);
+                S::store(out.most[first + j][at % TILE + p * PANEL..].as_mut_ptr(), most);
+                reached |= u64::from(S::at_least(most, least)) << (p * PANEL);
                 if PAIRS {
-                    let (product, unit) = (S::floats(sums), group.per_key_unit[first + j]);
-                    let key = above_key::<S>(product, block, at + p * PANEL, taken[first + j], unit);
+                    let product = S::floats(sums);
+                    let key =
+                        above_key::<S, G, REST>(product, block, at + p * PANEL, taken[first + j], group, first + j);
                     reached_keys |= u64::from(S::at_least(key, S::zero())) << (p * PANEL);
                 }
             }
@@ -344,42 +441,57 @@ unsafe fn scan<S: Int8, const EUCLIDEAN: bool>(sums: S::Sums, block: &Block, at:
     }
 }
 
-/// How far one panel's scans, without what keys' squares take off, are above what the keys ask.
+/// And the most that what lies outside the basis may add.
 #[inline(always)]
-unsafe fn above_key<S: Int8>(product: S::F, block: &Block, at: usize, taken: f32, per_key_unit: f32) -> S::F {
+unsafe fn with_rest<S: Int8, const REST: bool>(scan: S::F, block: &Block, at: usize, rest: f32) -> S::F {
+    if !REST {
+        return scan;
+    }
+    // SAFETY: the caller's.
+    unsafe { S::fma(S::splat(rest), S::load(block.rests.as_ptr().add(at)), scan) }
+}
+
+/// How far one panel's scans, without what keys' squares take off, are above what the keys ask of the query in a place.
+#[inline(always)]
+unsafe fn above_key<S: Int8, const G: usize, const REST: bool>(
+    product: S::F,
+    block: &Block,
+    at: usize,
+    taken: f32,
+    group: &Group<S, G>,
+    place: usize,
+) -> S::F {
     unsafe {
-        let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), S::splat(-taken));
-        S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-per_key_unit), product)
+        let taken = with_rest::<S, REST>(S::splat(-taken), block, at, group.rests[place]);
+        let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), taken);
+        S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-group.per_key_unit[place]), product)
     }
 }
 
-/// Groups of a block's keys, those in the same place of every so many-th tile, as many as `largest` has: of each query, the
-/// largest scan in each group. Returns a bound of the block's keys.
+/// Of a block's tiles and each query, the largest scan in each lane. Returns a bound of the block's keys.
 ///
 /// # Safety
 /// As for `reaching`.
 #[inline(always)]
-pub unsafe fn largest_of_groups<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
+pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool>(
     block: &Block,
-    panels: *const u8,
-    steps: usize,
+    codes: &Codes,
     group: &Group<S, G>,
-    largest: &mut [[[f32; TILE]; G]],
+    largest: &mut [[[f32; LANES]; G]],
 ) -> Share {
     let mut most = Share::default();
-    let every = largest.len();
-    for (tile, share) in block.tiles.iter().enumerate().filter_map(|(tile, share)| Some((tile, (*share)?))) {
+    for (tile, share) in block.open(0) {
         most = most.max(share);
         for first in (0..G).step_by(Q) {
             for panel in (0..PANELS).step_by(P) {
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let sums = sums::<S, P, Q, G>(panels.add(at * 4 * steps), steps, group, first);
+                    let sums = sums::<S, P, Q, G>(codes, block.panels(tile, panel..panel + P), group, first);
                     for (j, sums) in sums.iter().enumerate() {
+                        let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {
                             let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
-                            let out = largest[tile % every][first + j][(panel + p) * PANEL..].as_mut_ptr();
                             S::store(out, S::max(scan, S::load(out))); // the second where the first is NaN
                         }
                     }

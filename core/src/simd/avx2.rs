@@ -200,6 +200,14 @@ impl Wide for Avx2 {
     unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
         unsafe { (_mm256_mul_pd(a.0, b.0), _mm256_mul_pd(a.1, b.1)) }
     }
+    #[inline(always)]
+    unsafe fn splat(x: f64) -> Self::D {
+        unsafe { (_mm256_set1_pd(x), _mm256_set1_pd(x)) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        unsafe { (_mm256_fmadd_pd(a.0, b.0, c.0), _mm256_fmadd_pd(a.1, b.1, c.1)) }
+    }
 }
 
 /// 2 to the power of whole numbers: they become the exponent.

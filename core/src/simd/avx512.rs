@@ -152,6 +152,14 @@ impl Wide for Avx512 {
     unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
         unsafe { _mm512_mul_pd(a, b) }
     }
+    #[inline(always)]
+    unsafe fn splat(x: f64) -> Self::D {
+        unsafe { _mm512_set1_pd(x) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        unsafe { _mm512_fmadd_pd(a, b, c) }
+    }
 }
 
 /// In each 128-bit quarter, the sums of that quarter of a, b, c and d.

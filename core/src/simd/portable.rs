@@ -155,4 +155,12 @@ impl Wide for Portable {
     unsafe fn mul(a: Self::D, b: Self::D) -> Self::D {
         std::array::from_fn(|i| a[i] * b[i])
     }
+    #[inline(always)]
+    unsafe fn splat(x: f64) -> Self::D {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::D, b: Self::D, c: Self::D) -> Self::D {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
 }

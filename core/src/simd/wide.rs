@@ -11,7 +11,10 @@ pub trait Wide: Copy {
     /// Of float32.
     unsafe fn widen(p: *const f32) -> Self::D;
     unsafe fn store(p: *mut f64, v: Self::D);
+    unsafe fn splat(x: f64) -> Self::D;
     unsafe fn add(a: Self::D, b: Self::D) -> Self::D;
     unsafe fn sub(a: Self::D, b: Self::D) -> Self::D;
     unsafe fn mul(a: Self::D, b: Self::D) -> Self::D;
+    /// a b + c, rounded once or twice.
+    unsafe fn fma(a: Self::D, b: Self::D, c: Self::D) -> Self::D;
 }
