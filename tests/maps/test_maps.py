@@ -105,7 +105,9 @@ def test_new_points_are_placed_in_their_clusters(method, dims):
 
 @pytest.mark.parametrize("method", ["umap", "tsne"])
 def test_a_map_starts_from_another(method):
-    space, _ = clusters()
+    # A sheet: parts that no edge connects would drift as they please.
+    sheet = np.random.default_rng(0).uniform(-1, 1, (300, 2)) @ np.eye(2, 12) + [[0.0] * 11 + [2.0]]
+    space = Space(map(str, range(300)), sheet)
     first = map_space(space, "pca", top=100)
     turned = type(first)(first.space, -first.points, first.rows, "pca", first.colours, {}, first.recipe)
     drawn = map_space(space, method, init=turned)
