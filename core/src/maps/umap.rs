@@ -74,7 +74,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(graph: Arc<Sparse>, points: Vec<f32>, fixed: Option<Vec<f32>>, dims: usize, options: Options) -> Layout {
+    /// Points at the beginning of an epoch.
+    pub fn new(
+        graph: Arc<Sparse>,
+        points: Vec<f32>,
+        fixed: Option<Vec<f32>>,
+        dims: usize,
+        epoch: u32,
+        options: Options,
+    ) -> Layout {
         let most = graph.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let share = |&w: &f32| (f64::from(w / most) * f64::from(u32::MAX)) as u32;
         let (a, b) = (options.a, options.b);
@@ -88,7 +96,7 @@ impl Layout {
             points,
             fixed,
             dims,
-            epoch: 0,
+            epoch,
         }
     }
 
