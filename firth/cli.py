@@ -884,6 +884,7 @@ def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
                 for task in tasks.values():
                     finish(task)
                 tasks[stage] = bars.add_task(stage, total=total or None, detail=detail)
+            bars.picture = ""
             if (points := getattr(step, "points", None)) is not None and console.height > PICTURE_LINES + 8:
                 from firth.maps.panels import in_letters
 
