@@ -154,6 +154,7 @@ class Umap:
         epochs: int,
         negatives: int,
         seed: int,
+        epoch: int,
         /,
     ) -> None: ...
     def run(self, seconds: float, /) -> int: ...

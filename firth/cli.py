@@ -44,6 +44,7 @@ TABLES = (".parquet", ".arrow", ".csv")  # as in firth.formats.streams
 GRAPHS = (*TABLES, ".npz")
 GROUP_SHOWN = 20  # labels of a group that duplicates prints
 
+PICTURE_LINES = 18  # of a map that forms on the terminal
 INTERRUPTED = 130  # the exit code after Ctrl-C: 128 + SIGINT
 
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="A .space file, or any format that convert knows.")]
@@ -492,7 +493,7 @@ def draw(
     path: SpacePath,
     out: Annotated[
         list[Path],
-        typer.Option("--out", "-o", metavar="PATH", help="A .html, .png, .svg or .csv file; may be repeated."),
+        typer.Option("--out", "-o", metavar="PATH", help="A .html, .png, .svg, .csv or .space file; may be repeated."),
     ],
     method: Annotated[Method, typer.Option(help="How to reduce the space.")] = "umap",
     dims: Annotated[int, typer.Option(help="2 or 3.")] = 2,
@@ -502,11 +503,27 @@ def draw(
     only: Annotated[
         Path | None, typer.Option(help="Only the labels in this file, one a line.", show_default="all")
     ] = None,
-    colour: Annotated[str | None, typer.Option(help="Column to colour by.", show_default="clusters")] = None,
+    colour: Annotated[str | None, typer.Option(help="Column to colour by, or trust.", show_default="clusters")] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Pictures on a dark ground.")] = False,
     metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
     neighbors: Annotated[int, typer.Option(help="UMAP: neighbours of a point, itself among them.")] = 15,
     min_dist: Annotated[float, typer.Option(help="UMAP: how near points may come.")] = 0.1,
     perplexity: Annotated[float, typer.Option(help="t-SNE: about how many neighbours count.")] = 30.0,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from a map saved as .space; one that was interrupted goes on.", show_default="none"),
+    ] = None,
+    animate: Annotated[
+        Path | None, typer.Option(help="A .gif or .html file of the map growing.", show_default="none")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'METHOD NAME=VALUE ...'",
+            help="A map on a page of several, side by side; to be repeated.",
+            show_default="none",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -516,14 +533,22 @@ def draw(
 
     Example: firth map words.space -o map.html -o map.png
     """
+    suffixes = (".html",) if compare else (".html", ".png", ".svg", ".csv", ".space")
+    can = "maps that are compared are saved as .html" if compare else f"a map can be saved as {', '.join(suffixes)}"
     for target in out:
-        _check_writable(target, (".html", ".png", ".svg", ".csv"), "a map can be saved as .html, .png, .svg or .csv")
+        _check_writable(target, suffixes, can)
+    if animate and compare:
+        raise ArgumentError("--animate is of one map, --compare of several: leave one of them out")
+    if animate in out:
+        raise ArgumentError(f"--animate and --out must be different files; got {animate} twice")
+    if animate:
+        _check_writable(animate, (".gif", ".html"), "an animation can be saved as .gif or .html")
     from firth.maps import map_space_steps
+    from firth.maps.panels import FRAMES, read_settings
 
     space = firth.Space.open(path)
-    steps = map_space_steps(
-        space,
-        method,
+    options: dict[str, Any] = dict(
+        method=method,
         dims=dims,
         top=top if top is not None else (None if only else 10_000),
         only=_label_file(only) if only else None,
@@ -532,16 +557,31 @@ def draw(
         n_neighbors=neighbors,
         min_dist=min_dist,
         perplexity=perplexity,
+        init=firth.Space.open(init) if init else None,
+        frames=FRAMES if animate else 0,
         seed=seed,
-        keep_on_interrupt=True,
     )
-    drawn = _run(steps, quiet)
+    if compare:
+        from firth.maps import compare as save_comparison
+
+        each = [read_settings(text) for text in compare]  # all are read before the first is made
+        maps = [_run(map_space_steps(space, **{**options, **settings}), quiet) for settings in each]
+        for target in out:
+            save_comparison(maps, target)
+            if not quiet:
+                _say("\n".join([f"{target}:", *(f"  {drawn.summary}" for drawn in maps)]))
+        return
+    drawn = _run(map_space_steps(space, **options, keep_on_interrupt=True), quiet)
     if (share := drawn.recipe.get("interrupted_at")) is not None:
         _say(f"interrupted at {share:.0%}: this is the map reached so far")
     for target in out:
-        drawn.save(target)
+        drawn.save(target, dark=dark)
         if not quiet:
             _say(f"{target}: {drawn.summary}")
+    if animate:
+        drawn.animate(animate)
+        if not quiet:
+            _say(f"{animate}: {len(drawn.frames)} pictures of it growing")
 
 
 @app.command()
@@ -814,6 +854,14 @@ def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
+    class Bars(Progress):
+        picture = ""
+
+        def get_renderables(self) -> Iterator[Any]:
+            yield self.make_tasks_table(self.tasks)
+            if self.picture:
+                yield self.picture
+
     console = Console(stderr=True)
     wide = console.width >= 110
     columns = [
@@ -823,7 +871,7 @@ def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
         *([TimeElapsedColumn()] if wide else []),
         TextColumn("{task.fields[detail]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis")),
     ]
-    with Progress(*columns, console=console) as bars:
+    with Bars(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
         def finish(task: Any) -> None:
@@ -836,9 +884,17 @@ def _display(quiet: bool) -> Iterator[Callable[[Any], None]]:
                 for task in tasks.values():
                     finish(task)
                 tasks[stage] = bars.add_task(stage, total=total or None, detail=detail)
+            bars.picture = ""
+            if (points := getattr(step, "points", None)) is not None and console.height > PICTURE_LINES + 8:
+                from firth.maps.panels import in_letters
+
+                bars.picture = in_letters(points, min(console.width - 2, 3 * PICTURE_LINES), PICTURE_LINES)
+                if (left := bars.tasks[tasks[stage]].time_remaining) is not None:
+                    detail += f"  {left:.0f} s left"
             bars.update(tasks[stage], completed=done, total=total or None, detail=detail)
 
         yield draw_step
+        bars.picture = ""
         for task in tasks.values():
             finish(task)
 

@@ -90,6 +90,12 @@ def test_learn_then_ask_info_and_map(corpus, tmp_path):
     assert "variance explained" in err
     assert (tmp_path / "m.html").read_text().startswith("<!doctype html>")
     assert len((tmp_path / "m.csv").read_text().splitlines()) == 11
+    _, err = run("map", space, "-o", tmp_path / "c.html", "--compare", "pca", "--compare", "umap n_epochs=9")
+    assert ("PCA of 10 labels" in err, "UMAP of 10 labels" in err) == (True, True)
+    saved = tmp_path / "m.space"
+    run("map", space, "-o", saved, "--animate", tmp_path / "m.gif")
+    assert (tmp_path / "m.gif").read_bytes().startswith(b"GIF89a")
+    run("map", space, "-o", tmp_path / "n.csv", "--init", saved)
 
 
 def test_ask_tells_what_lies_on_the_way(family):
@@ -413,7 +419,11 @@ def test_it_runs_as_a_module(family):
         (["learn", "CORPUS", "-o", "a.space", "--dim", "0"], 1, "dim must be in 1..65536; got 0"),
         (["learn", "CORPUS", "-o", "a.space", "--alpha", "9"], 1, "use a lower alpha"),
         (["learn", "-", "-o", "a.space"], 1, "standard input: nothing to read"),
-        (["map", "FAMILY", "-o", "a.gif"], 1, "a map can be saved as .html, .png, .svg or .csv"),
+        (["map", "FAMILY", "-o", "a.gif"], 1, "a map can be saved as .html, .png, .svg, .csv, .space"),
+        (["map", "FAMILY", "-o", "a.html", "--animate", "a.png"], 1, "an animation can be saved as .gif or .html"),
+        (["map", "FAMILY", "-o", "a.html", "--animate", "a.html"], 1, "must be different files"),
+        (["map", "FAMILY", "-o", "a.png", "--compare", "pca"], 1, "maps that are compared are saved as .html"),
+        (["map", "FAMILY", "-o", "a.html", "--compare", "umap k=3"], 1, "a setting must be one of n_neighbors"),
         (["map", "FAMILY", "-o", "a.png", "--dims", "4"], 1, "dims must be in 2..3; got 4"),
         (
             ["map", "FAMILY", "-o", "a.png", "--colour", "size"],

@@ -655,11 +655,13 @@ mod door {
             epochs: u32,
             negatives: usize,
             seed: u64,
+            epoch: u32,
         ) -> PyResult<Self> {
             let dims = points.as_array().ncols();
             let fixed = fixed.map(|fixed| fixed.as_slice().map(<[f32]>::to_vec)).transpose()?;
             let options = umap::Options { a, b, rate, epochs, negatives, seed };
-            let layout = umap::Layout::new(weights.graph.clone(), points.as_slice()?.to_vec(), fixed, dims, options);
+            let layout =
+                umap::Layout::new(weights.graph.clone(), points.as_slice()?.to_vec(), fixed, dims, epoch, options);
             Ok(Self { layout, pool: weights.pool.clone(), dims })
         }
 

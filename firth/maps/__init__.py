@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,10 @@ from firth._check import (
 from firth.arrays import as_vectors
 from firth.maps import tsne, umap
 from firth.maps.colours import Colours, cluster_colours, column_colours
-from firth.maps.quality import TRUST_K, measure
+from firth.maps.quality import measure, trust
 from firth.maps.reduce import pca, principal_axes, project
 from firth.results import METRICS, Graph, Metric, TopK
-from firth.search import Index, neighbors, neighbors_steps
+from firth.search import Index, neighbors_steps
 from firth.steps import Progress, drain, staged
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Method = Literal["umap", "tsne", "pca"]
 NAMES = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
+TRUST = "trust"  # a colour that is no column
+SUFFIXES, ANIMATIONS = (".html", ".png", ".svg", ".csv", ".space"), (".gif", ".html")
 PAGE_NEIGHBOURS = 10  # of each point, in the full space, that a page shows
 
 
@@ -53,6 +55,8 @@ class Map:
         `variance_explained` of PCA, `kl_divergence` of t-SNE, `cross_entropy` a point of UMAP.
     recipe
         The options; `interrupted_at`, a share of the work, if it was.
+    frames
+        Of the points on their way, if they were asked for: (n, dims) each, the last `points`.
     """
 
     space: Space
@@ -62,6 +66,7 @@ class Map:
     colours: Colours
     quality: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
+    frames: list[np.ndarray] = field(default_factory=list)
 
     @property
     def labels(self) -> list[str]:
@@ -90,10 +95,12 @@ class Map:
             parts.append(f"interrupted at {share:.0%}")
         return ", ".join(parts)
 
-    def save(self, path: str | Path) -> None:
-        """Write the map, whole or not at all, as what the suffix says: .html .png .svg .csv.
+    def save(self, path: str | Path, *, dark: bool = False) -> None:
+        """Write the map, whole or not at all, as what the suffix says: .html .png .svg .csv .space.
 
-        The HTML is one file that works offline: zoom, hover, search, and on a click the nearest neighbours in the full space.
+        The HTML is one file that works offline: zoom, hover, search, and on a click the nearest neighbours in the full space. It
+        is dark or light as the reader's system is, with a button; pictures are dark if `dark`. As a space, whose vectors are the
+        points, it keeps its recipe, and another map can start from it, or go on where it was interrupted (`init`).
 
         Raises
         ------
@@ -103,10 +110,33 @@ class Map:
         from firth.formats.atomic import atomic_write
         from firth.maps import draw, page
 
-        write = {".html": page.write, ".png": draw.write_png, ".svg": draw.write_svg, ".csv": _write_csv}
-        write = write[check_map_path(path)]
+        pictures = {".png": draw.write_png, ".svg": draw.write_svg}
+        suffix = check_map_path(path)
         with atomic_write(path) as temporary:
-            write(self, temporary)
+            if suffix in pictures:
+                pictures[suffix](self, temporary, dark=dark)
+            else:
+                {".html": page.write, ".csv": _write_csv, ".space": _write_space}[suffix](self, temporary)
+
+    def animate(self, path: str | Path) -> None:
+        """Write how the map grew, a .gif, or a .html that works offline; whole or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            If the suffix is another, or the map was made without `frames`.
+        MissingExtraError
+            If Pillow, which comes with matplotlib, is not installed.
+        """
+        from firth.formats.atomic import atomic_write
+        from firth.maps import panels
+
+        write = {".gif": panels.write_gif, ".html": lambda drawn, path: panels.write([drawn], path)}
+        suffix = check_map_path(path, ANIMATIONS, "an animation")
+        if not self.frames:
+            raise ArgumentError("there is nothing to animate: make the map with frames=60, by UMAP or t-SNE")
+        with atomic_write(path) as temporary:
+            write[suffix](self, temporary)
 
     def neighbours(self, k: int = PAGE_NEIGHBOURS) -> TopK:
         """The k nearest other labels of each point in the full space, exact: rows of the space and scores, (n, k)."""
@@ -119,10 +149,7 @@ class Map:
     @cached_property
     def trust(self) -> np.ndarray:
         """Of each point, the share of its 15 true nearest neighbours (fewer where points are few) among those on the map."""
-        k = min(TRUST_K, len(self.rows) - 1)
-        true = neighbors(self._vectors, k, metric=self.recipe["metric"]).rows
-        mapped = neighbors(self.points, k, metric="euclidean").rows
-        return (true[:, :, None] == mapped[:, None, :]).any(axis=2).mean(axis=1)
+        return trust(self._vectors, self.points, metric=self.recipe["metric"])
 
     def place(self, vectors: Any) -> np.ndarray:
         """Put new vectors into the map, whose points stay: (q, dims) float32.
@@ -155,19 +182,21 @@ class Map:
         names = ("min_dist", "spread", "n_epochs", "negative_sample_rate", "seed")
         return umap.place(graph, self.points, threads=available_threads(), **{name: recipe[name] for name in names})
 
-    def frame(self) -> Any:
-        """A pandas DataFrame: a row for each point, with its label, coordinates, and the space's columns.
+    def frame(self, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """A DataFrame of pandas or polars: a row for each point, with its label, coordinates, and the space's columns.
 
         Raises
         ------
         MissingExtraError
-            If pandas is not installed.
+            If the library is not installed.
         """
+        from importlib import import_module
+
+        check_choice("library", library, ("pandas", "polars"))
         try:
-            import pandas as pd
+            return import_module(library).DataFrame(self._columns())
         except ImportError as error:
-            raise MissingExtraError("frames need pandas: pip install pandas") from error
-        return pd.DataFrame(self._columns())
+            raise MissingExtraError(f"frames need {library}: pip install {library}") from error
 
     def plot(self, *, ax: Any = None, **options: Any) -> Any:
         """Draw the points on matplotlib axes, by default new ones, coloured as in pictures; returns the axes.
@@ -199,12 +228,32 @@ class Map:
         }
 
 
-def check_map_path(path: str | Path) -> str:
+def check_map_path(path: str | Path, suffixes: tuple[str, ...] = SUFFIXES, what: str = "a map") -> str:
     """The suffix of a path that a map can be saved to."""
     suffix = Path(path).suffix.lower()
-    if suffix not in (".html", ".png", ".svg", ".csv"):
-        raise ArgumentError(f"a map can be saved as .html, .png, .svg or .csv; got {str(path)!r}")
+    if suffix not in suffixes:
+        raise ArgumentError(f"{what} can be saved as {', '.join(suffixes[:-1])} or {suffixes[-1]}; got {str(path)!r}")
     return suffix
+
+
+def compare(maps: Sequence[Map], path: str | Path) -> None:
+    """Write maps of the same labels side by side, with their quality figures: one .html that works offline.
+
+    Pointing at a label in one shows it in all. Colours are those of the first.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, their labels differ, or the suffix is another.
+    """
+    from firth.formats.atomic import atomic_write
+    from firth.maps import panels
+
+    check_map_path(path, (".html", ".htm"), "a comparison")
+    if not maps or any(not np.array_equal(drawn.rows, maps[0].rows) for drawn in maps):
+        raise ArgumentError("maps that are compared must be of the same labels, and at least one")
+    with atomic_write(path) as temporary:
+        panels.write(maps, temporary)
 
 
 def map_space(
@@ -222,7 +271,8 @@ def map_space(
     n_epochs: int | None = None,
     negative_sample_rate: int = 5,
     perplexity: float = 30.0,
-    init: Map | Any = None,
+    init: Map | Space | Any = None,
+    frames: int = 0,
     seed: int = 0,
     threads: int | None = None,
 ) -> Map:
@@ -244,7 +294,8 @@ def map_space(
     only
         Only these labels.
     colour
-        A column to colour by; by default clusters in the full space.
+        A column to colour by; "trust", where there is no such column: each point's share of true neighbours on the map
+        (`Map.trust`). By default clusters in the full space.
     metric
         Of the neighbour graph. With "cosine", PCA sees vectors at length 1 too.
     n_neighbors, min_dist, spread
@@ -255,8 +306,12 @@ def map_space(
     perplexity
         t-SNE's: about how many neighbours count.
     init
-        Where UMAP's or t-SNE's points start: another map, whose labels are looked up, so that two spaces can be compared; or
-        an array (n, dims), a row for each point drawn. By default the graph's smoothest functions, or principal components.
+        Where UMAP's or t-SNE's points start: another map, also one saved as a space, whose labels are looked up, so that two
+        spaces can be compared; or an array (n, dims), a row for each point drawn. By default the graph's smoothest functions,
+        or principal components. A map of the same labels and options that was interrupted goes on where it stopped: UMAP as
+        if nothing had been, t-SNE but for its momentum.
+    frames
+        Keep so many, evenly spread, of the points on their way.
     seed
         Of all that is random.
     threads
@@ -294,6 +349,7 @@ def map_space(
         negative_sample_rate=negative_sample_rate,
         perplexity=perplexity,
         init=init,
+        frames=frames,
         seed=seed,
         threads=threads,
     )
@@ -315,7 +371,8 @@ def map_space_steps(
     n_epochs: int | None = None,
     negative_sample_rate: int = 5,
     perplexity: float = 30.0,
-    init: Map | Any = None,
+    init: Map | Space | Any = None,
+    frames: int = 0,
     seed: int = 0,
     threads: int | None = None,
     keep_on_interrupt: bool = False,
@@ -330,10 +387,13 @@ def map_space_steps(
     check_int("dims", dims, 2, 3)
     check_int("n_neighbors", n_neighbors, 2)
     check_int("seed", seed, 0, 2**32 - 1)
+    check_int("frames", frames, 0, 10_000)
     check_number("min_dist", min_dist, 0.0, 1.0)
     check_number("spread", spread, 0.0, float("inf"), above=True)
     check_int("negative_sample_rate", negative_sample_rate, 0, 1_000)
     check_number("perplexity", perplexity, 1.0, float("inf"), above=True)
+    if frames and method == "pca":
+        raise ArgumentError("PCA does not grow: frames are of umap or tsne")
     threads = available_threads() if threads is None else check_int("threads", threads, 1, 4_096)
     rows = _chosen(space, top, only)
     n = len(rows)
@@ -341,8 +401,12 @@ def map_space_steps(
         raise ArgumentError(f"a map needs at least 4 points; got {n}")
     n_epochs = umap.default_epochs(n) if n_epochs is None else check_int("n_epochs", n_epochs, 1, 2**31)
     vectors = _unit(space.vectors[rows]) if metric == "cosine" else space.vectors[rows]
-    colours = column_colours(space, colour, rows) if colour is not None else None  # errors before the work
+    by_trust = colour == TRUST and TRUST not in space.columns
+    colours = (
+        column_colours(space, colour, rows) if colour is not None and not by_trust else None
+    )  # errors before the work
     begin = None if init is None else _start(init, space, rows, vectors, dims, metric)
+    going: dict[str, Any] = {"threads": threads, "init": begin, "keep": keep_on_interrupt, "frames": frames}
 
     recipe: dict[str, Any] = {"method": method, "dims": dims, "metric": metric, "seed": seed}
     if method == "pca":
@@ -357,28 +421,31 @@ def map_space_steps(
             "negative_sample_rate": negative_sample_rate,
             "seed": seed,
         }
-        work = umap.umap(vectors, graph, dims, **options, threads=threads, init=begin, keep=keep_on_interrupt)
-        points, told = yield from work
         recipe |= {"n_neighbors": k + 1, **options}
+        done = _done(init, space, rows, recipe, n_epochs)
+        points, told = yield from umap.umap(vectors, graph, dims, **options, **going, done=done)
     else:
         perplexity = min(perplexity, (n - 1) / 3)
         k = min(n - 1, tsne.neighbours_wanted(perplexity))
         graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
         options = {"perplexity": perplexity, "seed": seed}
-        work = tsne.tsne(vectors, graph, dims, **options, threads=threads, init=begin, keep=keep_on_interrupt)
-        points, told = yield from work
         recipe |= options
+        done = _done(init, space, rows, recipe, tsne.ITERATIONS)
+        points, told = yield from tsne.tsne(vectors, graph, dims, **options, **going, done=done)
     if "interrupted_at" in told:
         recipe["interrupted_at"] = told.pop("interrupted_at")
     if not np.isfinite(points).all():
         raise ArgumentError(f"{NAMES[method]} gave no finite map of these vectors; try another method")
     yield Progress("quality", 0, 1)
     quality = measure(vectors, points, metric=metric, seed=seed)._asdict()
-    if colours is None:
+    if by_trust:
+        colours = Colours("number", "share of true neighbours kept", trust(vectors, points, metric=metric))
+    elif colours is None:
         yield Progress("clusters", 0, 1)
         colours = cluster_colours(vectors, space.labels[rows].tolist(), seed)
     yield Progress("clusters", 1, 1)
-    return Map(space, points, rows, method, colours, {**quality, **told}, recipe)
+    shown = told.pop("frames", [])
+    return Map(space, points, rows, method, colours, {**quality, **told}, recipe, shown)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -388,17 +455,19 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _start(
-    init: Map | Any, space: Space, rows: np.ndarray, vectors: np.ndarray, dims: int, metric: Metric
+    init: Map | Space | Any, space: Space, rows: np.ndarray, vectors: np.ndarray, dims: int, metric: Metric
 ) -> np.ndarray:
     """Where points start: (n, dims). Labels that the other map lacks start at their nearest ones that it has."""
-    if not isinstance(init, Map):
+    known = _known(init)
+    if known is None:
         points = as_vectors("init", init)
         if points.shape != (len(rows), dims):
             raise ShapeError(f"init must have a row for each point, {(len(rows), dims)}; got {points.shape}")
         return points
-    if init.points.shape[1] != dims:
-        raise ShapeError(f"init must be a map in {dims} dimensions; got one in {init.points.shape[1]}")
-    number = {label: i for i, label in enumerate(init.labels)}
+    labels, points, _ = known
+    if points.shape[1] != dims:
+        raise ShapeError(f"init must be a map in {dims} dimensions; got one in {points.shape[1]}")
+    number = {label: i for i, label in enumerate(labels)}
     at = np.array([number.get(label, -1) for label in space.labels[rows].tolist()])
     known = np.flatnonzero(at >= 0)
     if not len(known):
@@ -407,7 +476,25 @@ def _start(
     if len(strange):
         nearest = Index(vectors[known]).top_k(vectors[strange], 1, metric=metric).rows[:, 0]
         at[strange] = at[known[nearest]]
-    return init.points[at]
+    return points[at]
+
+
+def _known(init: Any) -> tuple[list[str], np.ndarray, dict[str, Any]] | None:
+    """Labels, points and recipe of a map, or of one saved as a space."""
+    if isinstance(init, Map):
+        return init.labels, init.points, init.recipe
+    if hasattr(init, "labels") and hasattr(init, "vectors"):
+        return init.labels.tolist(), init.vectors, init.recipe.get("map", {})
+    return None
+
+
+def _done(init: Any, space: Space, rows: np.ndarray, recipe: dict[str, Any], total: int) -> int:
+    """How many of so many rounds are done in a map that is to go on: one of the same labels and options, interrupted."""
+    known = _known(init)
+    if known is None or {**known[2], "interrupted_at": None} != {**recipe, "interrupted_at": None}:
+        return 0
+    share = known[2].get("interrupted_at") or 0.0
+    return round(share * total) if known[0] == space.labels[rows].tolist() else 0
 
 
 def _chosen(space: Space, top: int | None, only: Iterable[str] | None) -> np.ndarray:
@@ -420,6 +507,14 @@ def _chosen(space: Space, top: int | None, only: Iterable[str] | None) -> np.nda
         wanted[space.rows(only)] = True
         rows = rows[wanted[rows]]
     return rows if top is None else rows[: check_int("top", top, 1)]
+
+
+def _write_space(drawn: Map, path: Path) -> None:
+    from firth.space import Space
+
+    columns = {name: column[drawn.rows] for name, column in drawn.space.columns.items()}
+    recipe = {"map": drawn.recipe, "quality": drawn.quality, "of": dict(drawn.space.recipe)}
+    Space(drawn.labels, drawn.points, columns=columns, recipe=recipe).save(path)
 
 
 def _write_csv(drawn: Map, path: Path) -> None:

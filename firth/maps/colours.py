@@ -20,7 +20,7 @@ CLUSTERS = 8
 CLUSTERED, ITERATIONS = 20_000, 50  # rows that find the centres, and how often these move at most
 CATEGORIES = len(PALETTE)  # more distinct values than this, and the rest are grey
 LOG_FROM = 100  # positive numbers that differ by more than this factor are shown by their logarithm
-NAMED_BY = 3  # labels that name a cluster
+NAMED_BY, NAMED_FROM = 3, 100  # labels that name a cluster; its most frequent, among which they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def cluster_colours(vectors: np.ndarray, labels: list[str], seed: int) -> Colour
     for cluster in order:
         members = np.flatnonzero(which == cluster)
         # Frequent labels speak for a cluster better than rare ones that happen to lie at its centre.
-        members = members[: max(NAMED_BY, len(members) // 4)]
+        members = members[: min(max(NAMED_BY, len(members) // 4), NAMED_FROM)]
         apart = ((vectors[members] - centres[cluster]) ** 2).sum(axis=1)
         names.append(", ".join(labels[member] for member in members[np.argsort(apart, kind="stable")[:NAMED_BY]]))
     place = np.empty(count, np.int64)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,25 +22,41 @@ WIDTH, HEIGHT, DPI = 2400, 1800, 200  # pixels; 12 x 9 inches in print
 MARGIN, TOP, BOTTOM = 60, 150, 170  # pixels; above the map its title, below it the legend
 LARGEST, SMALLEST = 17.0, 6.5  # points; of the most frequent label and of most
 MOST_LABELS = 2_500  # more would not be read, only slow the drawing
-INK, PALE = "#1f2430", "#6b7280"
-HALO = "text { paint-order: stroke; stroke: #ffffffd9; stroke-width: 1.6px; stroke-linejoin: round }"
+HALO = "text {{ paint-order: stroke; stroke: {paper}d9; stroke-width: 1.6px; stroke-linejoin: round }}"
 SCALE = "viridis"
 FONTS = ["DejaVu Sans"]  # comes with matplotlib
 
 
-def write_png(drawn: Map, path: Path) -> None:
+class Theme(NamedTuple):
+    """Colours of paper and print; dots and words are mixed with `towards` by these shares, to be read on the paper."""
+
+    paper: str
+    ink: str
+    pale: str
+    towards: float  # 0 black, 1 white
+    dots: float
+    words: float
+
+
+LIGHT = Theme("#ffffff", "#1f2430", "#6b7280", 0.0, 0.0, 0.28)
+DARK = Theme("#12141c", "#e8eaf2", "#98a1b5", 1.0, 0.3, 0.55)
+
+
+def write_png(drawn: Map, path: Path, *, dark: bool = False) -> None:
     """Draw a map as PNG, 2400 x 1800."""
-    with _figure(drawn) as figure:
+    with _figure(drawn, DARK if dark else LIGHT) as figure:
         figure.savefig(path, format="png", dpi=DPI)
 
 
-def write_svg(drawn: Map, path: Path) -> None:
+def write_svg(drawn: Map, path: Path, *, dark: bool = False) -> None:
     """Draw a map as SVG; its words stay words."""
-    with _figure(drawn, halo=False) as figure:
+    theme = DARK if dark else LIGHT
+    with _figure(drawn, theme, halo=False) as figure:
         figure.savefig(path, format="svg", metadata={"Date": None})
     # matplotlib would turn a word with a halo into outlines; a style sheet gives it one and leaves it a word.
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("</metadata>", f"</metadata>\n <style>{HALO}</style>", 1), encoding="utf-8")
+    style = f"</metadata>\n <style>{HALO.format(paper=theme.paper)}</style>"
+    path.write_text(text.replace("</metadata>", style, 1), encoding="utf-8")
 
 
 def plot(drawn: Map, ax: Any, options: dict[str, Any]) -> Any:
@@ -72,7 +88,7 @@ def _matplotlib() -> Iterator[None]:
 
 
 @contextmanager
-def _figure(drawn: Map, *, halo: bool = True) -> Iterator[Any]:
+def _figure(drawn: Map, theme: Theme, *, halo: bool = True) -> Iterator[Any]:
     with _matplotlib():
         import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -80,13 +96,13 @@ def _figure(drawn: Map, *, halo: bool = True) -> Iterator[Any]:
     style: Any = {"font.family": FONTS, "svg.fonttype": "none", "svg.hashsalt": "firth", "text.parse_math": False}
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box stands for it
-        figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor="white")
+        figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor=theme.paper)
         FigureCanvasAgg(figure)
-        _draw(drawn, figure, halo)
+        _draw(drawn, figure, theme, halo)
         yield figure
 
 
-def _draw(drawn: Map, figure: Any, halo: bool) -> None:
+def _draw(drawn: Map, figure: Any, theme: Theme, halo: bool) -> None:
     from matplotlib.patheffects import withStroke
 
     axes = figure.add_axes((0, 0, 1, 1))
@@ -98,7 +114,14 @@ def _draw(drawn: Map, figure: Any, halo: bool) -> None:
     n = len(pixels)
     dot = np.clip(90_000 / n, 5, 60) * (0.35 + 0.65 * depth)
     alpha = np.clip(3_000 / n, 0.35, 0.8) * (0.35 + 0.65 * depth)
-    axes.scatter(*pixels[order].T, s=dot[order], c=colours[order], alpha=alpha[order], linewidths=0, zorder=1)
+    axes.scatter(
+        *pixels[order].T,
+        s=dot[order],
+        c=_mixed(colours[order], theme, theme.dots),
+        alpha=alpha[order],
+        linewidths=0,
+        zorder=1,
+    )
 
     labels = drawn.labels
     points = _font_sizes(n)
@@ -109,7 +132,7 @@ def _draw(drawn: Map, figure: Any, halo: bool) -> None:
     inner = (WIDTH - 2 * MARGIN // 2, HEIGHT - TOP - BOTTOM)
     offset = np.array([MARGIN // 2, BOTTOM])
     sizes = np.column_stack([widths, heights])
-    effects = [withStroke(linewidth=1.6, foreground="white", alpha=0.85)] if halo else None
+    effects = [withStroke(linewidth=1.6, foreground=theme.paper, alpha=0.85)] if halo else None
     for label, x, y in place(pixels[first] - offset, sizes, *inner, limit=MOST_LABELS):
         i = first[label]
         axes.text(
@@ -117,33 +140,41 @@ def _draw(drawn: Map, figure: Any, halo: bool) -> None:
             y + offset[1] + heights[label] / 2,
             labels[i],
             size=points[i],
-            color=_darker(colours[i]),
+            color=_mixed(colours[i], theme, theme.words),
             va="center_baseline",
             ha="left",
             path_effects=effects,
             zorder=3,
         )
-    _title(drawn, axes)
-    _legend(drawn, figure, axes)
+    _title(drawn, axes, theme)
+    _legend(drawn, figure, axes, theme)
+
+
+def flat(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points as they are seen (n, 2), and how near each is, 0..1 (always 1 in 2-d)."""
+    points = points.astype(np.float64)
+    if points.shape[1] == 2:
+        return points, np.ones(len(points))
+    centred = points - points.mean(axis=0)
+    turn, tilt = np.deg2rad(30), np.deg2rad(20)  # a quarter view, from a little above
+    x = centred[:, 0] * np.cos(turn) - centred[:, 1] * np.sin(turn)
+    away = centred[:, 0] * np.sin(turn) + centred[:, 1] * np.cos(turn)
+    y = centred[:, 2] * np.cos(tilt) - away * np.sin(tilt)
+    away = away * np.cos(tilt) + centred[:, 2] * np.sin(tilt)
+    return np.column_stack([x, y]), (away.max() - away) / (np.ptp(away) or 1.0)
+
+
+def frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of what is drawn, low and high: a few points far out must not squeeze all others."""
+    low, high = np.percentile(points, [0.1, 99.9], axis=0)
+    slack = 0.02 * (high - low)
+    return low - slack, high + slack
 
 
 def _on_page(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (n, 2), and how near each point is, 0..1 (always 1 in 2-d)."""
-    points = points.astype(np.float64)
-    depth = np.ones(len(points))
-    if points.shape[1] == 3:
-        centred = points - points.mean(axis=0)
-        turn, tilt = np.deg2rad(30), np.deg2rad(20)  # a quarter view, from a little above
-        x = centred[:, 0] * np.cos(turn) - centred[:, 1] * np.sin(turn)
-        away = centred[:, 0] * np.sin(turn) + centred[:, 1] * np.cos(turn)
-        y = centred[:, 2] * np.cos(tilt) - away * np.sin(tilt)
-        away = away * np.cos(tilt) + centred[:, 2] * np.sin(tilt)
-        depth = (away.max() - away) / (np.ptp(away) or 1.0)
-        points = np.column_stack([x, y])
-    # A few points far out must not squeeze all others: the frame is set by nearly all, the rest is moved to its edge.
-    low, high = np.percentile(points, [0.1, 99.9], axis=0)
-    slack = 0.02 * (high - low)
-    low, high = low - slack, high + slack
+    """Pixels (n, 2), and how near each point is; those outside the frame are moved to its edge."""
+    points, depth = flat(points)
+    low, high = frame(points)
     span = np.where(high > low, high - low, 1.0)
     room = np.array([WIDTH - 2 * MARGIN, HEIGHT - TOP - BOTTOM - 20.0])
     scale = (room / span).min()
@@ -196,6 +227,15 @@ def _colours(drawn: Map) -> np.ndarray:
     return colormaps[SCALE](shade)[:, :3]
 
 
+def shades_of_numbers(drawn: Map, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each point's shade, and the shades (count, 3) of 0..255."""
+    from matplotlib import colormaps
+
+    at = _norm(drawn)(np.nan_to_num(drawn.colours.values, nan=number_range(drawn.colours.values)[0]))
+    table = colormaps[SCALE](np.linspace(0, 1, count))[:, :3]
+    return np.minimum(at * count, count - 1).astype(int), np.rint(table * 255).astype(np.uint8)
+
+
 def _norm(drawn: Map) -> Any:
     """From values to 0..1."""
     from matplotlib.colors import LogNorm, Normalize
@@ -204,17 +244,18 @@ def _norm(drawn: Map) -> Any:
     return (LogNorm if drawn.colours.log else Normalize)(low, high if high > low else low + 1)
 
 
-def _darker(colour: np.ndarray) -> tuple[float, ...]:
-    return tuple((colour * 0.72).tolist())
+def _mixed(colours: np.ndarray, theme: Theme, share: float) -> np.ndarray:
+    return colours + (theme.towards - colours) * share
 
 
-def _title(drawn: Map, axes: Any) -> None:
-    axes.text(MARGIN, HEIGHT - 52, _heading(drawn), size=19, color=INK, weight="bold", va="center")
-    axes.text(MARGIN, HEIGHT - 104, drawn.summary, size=11.5, color=PALE, va="center")
-    axes.text(WIDTH - MARGIN, HEIGHT - 104, "firth", size=11.5, color=PALE, va="center", ha="right")
+def _title(drawn: Map, axes: Any, theme: Theme) -> None:
+    axes.text(MARGIN, HEIGHT - 52, heading(drawn), size=19, color=theme.ink, weight="bold", va="center")
+    axes.text(MARGIN, HEIGHT - 104, drawn.summary, size=11.5, color=theme.pale, va="center")
+    axes.text(WIDTH - MARGIN, HEIGHT - 104, "firth", size=11.5, color=theme.pale, va="center", ha="right")
 
 
-def _heading(drawn: Map) -> str:
+def heading(drawn: Map) -> str:
+    """What a picture shows, by where the space comes from."""
     made = drawn.space.recipe.get("corpus", {}).get("sources") or []
     if not made:
         return f"{len(drawn.rows):,} labels and the company they keep"
@@ -222,20 +263,23 @@ def _heading(drawn: Map) -> str:
     return f"The words of {name}" + (f" and {len(made) - 1:,} more" if len(made) > 1 else "")
 
 
-def _legend(drawn: Map, figure: Any, axes: Any) -> None:
+def _legend(drawn: Map, figure: Any, axes: Any, theme: Theme) -> None:
     colours = drawn.colours
     if colours.kind == "number":
         from matplotlib.cm import ScalarMappable
         from matplotlib.ticker import EngFormatter
 
         bar = figure.add_axes((MARGIN / WIDTH, 72 / HEIGHT, 0.3, 18 / HEIGHT))
-        scale = ScalarMappable(_norm(drawn), SCALE)
-        figure.colorbar(scale, cax=bar, orientation="horizontal", format=EngFormatter(sep=""))
-        bar.tick_params(labelsize=9, colors=PALE, length=3)
+        norm = _norm(drawn)
+        ticks = EngFormatter(sep="") if norm.vmax >= 1_000 else None
+        figure.colorbar(ScalarMappable(norm, SCALE), cax=bar, orientation="horizontal", format=ticks)
+        bar.tick_params(labelsize=9, colors=theme.pale, length=3)
         bar.tick_params(which="minor", length=0, labelbottom=False)
-        bar.set_title(colours.title, size=10, color=INK, loc="left", pad=4)
+        bar.set_title(colours.title, size=10, color=theme.ink, loc="left", pad=4)
         return
-    axes.text(MARGIN, 128, colours.title, size=9.5, color=PALE, va="center")
+    axes.text(MARGIN, 128, colours.title, size=9.5, color=theme.pale, va="center")
+    from matplotlib.colors import to_rgb
+
     names: list[tuple[str, str]] = list(zip(colours.names, PALETTE, strict=False))
     if (colours.values < 0).any():
         names.append(("other", GREY))
@@ -247,6 +291,6 @@ def _legend(drawn: Map, figure: Any, axes: Any) -> None:
             x, y = float(MARGIN), y - 44
         if y < 20:
             break
-        axes.scatter([x + 8], [y], s=46, c=[colour], linewidths=0)
-        axes.text(x + 26, y, name, size=10, color=INK, va="center")
+        axes.scatter([x + 8], [y], s=46, c=[_mixed(np.array(to_rgb(colour)), theme, theme.dots)], linewidths=0)
+        axes.text(x + 26, y, name, size=10, color=theme.ink, va="center")
         x += width

@@ -22,11 +22,11 @@ def write(drawn: Map, path: Path) -> None:
     """Write a map as a page."""
     template = resources.files("firth.maps").joinpath("page.html").read_text(encoding="utf-8")
     before, after = template.split(PLACE)
-    path.write_text(before + _script(_data(drawn)) + after, encoding="utf-8")
+    path.write_text(before + script(_data(drawn)) + after, encoding="utf-8")
 
 
 def _data(drawn: Map) -> dict[str, Any]:
-    from firth.maps.draw import _heading
+    from firth.maps.draw import heading
 
     colours = drawn.colours
     found = drawn.neighbours()
@@ -37,30 +37,31 @@ def _data(drawn: Map) -> dict[str, Any]:
     number[strangers] = len(drawn.rows) + np.arange(len(strangers))
     count = drawn.space.columns.get("count")
     data: dict[str, Any] = {
-        "title": _heading(drawn),
+        "title": heading(drawn),
         "subtitle": drawn.summary,
         "labels": drawn.labels,
         "strangers": drawn.space.labels[strangers].tolist(),
         "dims": drawn.points.shape[1],
-        "points": _packed(drawn.points, "<f4"),
+        "points": packed(drawn.points, "<f4"),
         "k": found.rows.shape[1],
-        "neighbours": _packed(number[found.rows], "<i4"),
-        "scores": _packed(found.scores, "<f4"),
+        "neighbours": packed(number[found.rows], "<i4"),
+        "scores": packed(found.scores, "<f4"),
         "metric": drawn.recipe["metric"],
         "colours": {"kind": colours.kind, "title": colours.title, "names": colours.names, "log": colours.log},
     }
     data["colours"]["palette"] = [*PALETTE, GREY]
-    data["colours"]["values"] = _packed(colours.values, "<f4" if colours.kind == "number" else "<i4")
+    data["colours"]["values"] = packed(colours.values, "<f4" if colours.kind == "number" else "<i4")
     if count is not None and count.dtype.kind in "iu":
-        data["counts"] = _packed(np.minimum(count[drawn.rows], 2**31 - 1), "<i4")
+        data["counts"] = packed(np.minimum(count[drawn.rows], 2**31 - 1), "<i4")
     return data
 
 
-def _packed(array: np.ndarray, kind: str) -> str:
+def packed(array: np.ndarray, kind: str) -> str:
+    """Numbers as text for a page."""
     return base64.b64encode(np.ascontiguousarray(array, dtype=kind).tobytes()).decode()
 
 
-def _script(data: dict[str, Any]) -> str:
+def script(data: dict[str, Any]) -> str:
     """JSON that is safe inside a script element, whatever the labels are."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":

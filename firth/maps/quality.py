@@ -8,6 +8,7 @@ import numpy as np
 
 from firth.ranks import spearman
 from firth.results import Metric
+from firth.search import neighbors
 
 TRUST_K = 15
 SAMPLE = 1_000  # points that are asked about their neighbours when there are more
@@ -85,6 +86,14 @@ def measure(
     apart = _pairs_apart(vectors[a], vectors[b], metric), _pairs_apart(points[a], points[b], "euclidean")
     correlation = spearman(*(distances[a != b] for distances in apart))
     return Quality(1 - false / most, 1 - lost / most, kept / (len(asked) * k), correlation)
+
+
+def trust(vectors: np.ndarray, points: np.ndarray, *, k: int = TRUST_K, metric: Metric = "cosine") -> np.ndarray:
+    """Of each point, the share of its k true nearest neighbours (fewer where points are few) among those on the map: (n,)."""
+    k = min(k, len(points) - 1)
+    true = neighbors(vectors, k, metric=metric).rows
+    mapped = neighbors(points, k, metric="euclidean").rows
+    return (true[:, :, None] == mapped[:, None, :]).any(axis=2).mean(axis=1)
 
 
 def _beyond(distances: np.ndarray, chosen: np.ndarray, k: int) -> int:

@@ -78,17 +78,39 @@ def start(vectors: np.ndarray, dims: int) -> np.ndarray:
     return points / spread if spread > 0 else points
 
 
-def moved(stage: str, total: int, model: Any, loss: Callable[[], float], keep: bool, told: Told) -> Reduced:
-    """Let points move, step by step. With `keep`, a KeyboardInterrupt ends it, and what is told says when."""
-    done = 0
+def moved(
+    stage: str,
+    total: int,
+    model: Any,
+    loss: Callable[[], float],
+    *,
+    keep: bool = False,
+    done: int = 0,
+    frames: int = 0,
+) -> Reduced:
+    """Let points move, step by step, from where so many rounds of `total` are done.
+
+    With `keep`, a KeyboardInterrupt ends it, and what is told says when. With `frames`, it tells that many, evenly spread.
+    """
+    told: Told = {}
+    shown = [model.points()] if frames else []
     try:
+        begun = done
         while done < total:
-            done = model.run(STEP_S)
+            due = begun + -(-(total - begun) * len(shown) // frames) if frames else 0  # when the next frame is
+            run = model.run(0.0 if frames else STEP_S)
+            while run < min(due, total):
+                run = model.run(0.0)
+            done = run
+            if frames:
+                shown.append(model.points())
             yield Progress(stage, done, total, loss(), model.points())
     except KeyboardInterrupt:
         if not keep:
             raise
         told["interrupted_at"] = done / total
+    if frames:
+        told["frames"] = shown
     return model.points(), told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from firth import _core
-from firth.maps.reduce import Reduced, Told, moved, start
+from firth.maps.reduce import Reduced, moved, start
 from firth.maps.umap import graph_arrays, mean_of_neighbours
 from firth.results import Graph
 from firth.steps import Progress
@@ -30,19 +30,26 @@ def tsne(
     threads: int,
     init: np.ndarray | None = None,
     keep: bool = False,
+    done: int = 0,
+    frames: int = 0,
 ) -> Reduced:
-    """Reduce to (n, dims); tells the Kullback-Leibler divergence."""
+    """Reduce to (n, dims); tells the Kullback-Leibler divergence. Where iterations are done, it goes on from `init` as it is.
+
+    Momentum and gains of those are not known then, and begin anew.
+    """
     yield Progress("start", 0, 1)
     weights = _core.Weights.gaussian(*graph_arrays(graph, np.float64), perplexity, threads)
     points = start(vectors, dims) if init is None else init - init.mean(axis=0)
-    spread = float(points[:, 0].std())
-    noise = np.random.default_rng(seed).standard_normal(points.shape) * NOISE
-    points = (
-        (points / spread if spread > 0 else points) + noise
-    ) * SPREAD  # small, so that the start only orients the map
-    descent = _core.Tsne(weights, points.astype(np.float32), EXAGGERATED, ITERATIONS, EXAGGERATION)
-    told: Told = {}
-    points, told = yield from moved("t-SNE", ITERATIONS, descent, descent.divergence, keep, told)
+    if not done:
+        spread = float(points[:, 0].std())
+        noise = np.random.default_rng(seed).standard_normal(points.shape) * NOISE
+        # Small, so that the start only orients the map.
+        points = ((points / spread if spread > 0 else points) + noise) * SPREAD
+    exaggerated, iterations = max(0, EXAGGERATED - done), ITERATIONS - done
+    descent = _core.Tsne(weights, points.astype(np.float32), exaggerated, iterations, EXAGGERATION)
+    points, told = yield from moved("t-SNE", iterations, descent, descent.divergence, keep=keep, frames=frames)
+    if "interrupted_at" in told:
+        told["interrupted_at"] = (done + told["interrupted_at"] * iterations) / ITERATIONS
     return points, {**told, "kl_divergence": descent.divergence()}
 
 

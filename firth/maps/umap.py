@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from firth import _core
-from firth.maps.reduce import Reduced, Told, moved, start
+from firth.maps.reduce import Reduced, moved, start
 from firth.results import Graph
 from firth.steps import Progress, drain
 
@@ -40,18 +40,20 @@ def umap(
     threads: int,
     init: np.ndarray | None = None,
     keep: bool = False,
+    done: int = 0,
+    frames: int = 0,
 ) -> Reduced:
-    """Reduce to (n, dims); tells the cross entropy a point."""
+    """Reduce to (n, dims); tells the cross entropy a point. Where epochs are done, it goes on from `init` as it is."""
     yield Progress("start", 0, 1)
     rows, distances = graph_arrays(graph, np.float32)
     weights = _core.Weights.fuzzy(rows, distances, 1 / n_epochs, threads)
     if init is None:
         init = beginning(vectors, weights, dims, seed)
-    points = scaled(init, seed)
+    points = np.ascontiguousarray(init, np.float32) if done else scaled(init, seed)
     a, b = curve(min_dist, spread)
-    layout = _core.Umap(weights, points, None, a, b, RATE, n_epochs, negative_sample_rate, seed)
-    told: Told = {}
-    points, told = yield from moved("UMAP", n_epochs, layout, partial(layout.cross_entropy, LOSS_PAIRS), keep, told)
+    layout = _core.Umap(weights, points, None, a, b, RATE, n_epochs, negative_sample_rate, seed, done)
+    loss = partial(layout.cross_entropy, LOSS_PAIRS)
+    points, told = yield from moved("UMAP", n_epochs, layout, loss, keep=keep, done=done, frames=frames)
     return points, {**told, "cross_entropy": layout.cross_entropy(FINAL_PAIRS)}
 
 
@@ -73,8 +75,8 @@ def place(
     strengths = weights.arrays()[2].reshape(rows.shape)
     begin = mean_of_neighbours(points, graph.rows, strengths)
     a, b = curve(min_dist, spread)
-    layout = _core.Umap(weights, begin, points, a, b, PLACING_RATE, epochs, negative_sample_rate, seed)
-    return drain(moved("", epochs, layout, lambda: 0.0, False, {}))[0]
+    layout = _core.Umap(weights, begin, points, a, b, PLACING_RATE, epochs, negative_sample_rate, seed, 0)
+    return drain(moved("", epochs, layout, lambda: 0.0))[0]
 
 
 def graph_arrays(graph: Graph, kind: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import firth
 from firth._check import ArgumentError, LabelError, ShapeError
-from firth.maps import map_space, map_space_steps
+from firth.maps import compare, map_space, map_space_steps
 from firth.maps.colours import column_colours
 from firth.maps.labels import place
+from firth.maps.panels import read_settings
 from firth.maps.quality import measure
 from firth.search import METRICS
 from firth.space import Space
@@ -105,7 +106,9 @@ def test_new_points_are_placed_in_their_clusters(method, dims):
 
 @pytest.mark.parametrize("method", ["umap", "tsne"])
 def test_a_map_starts_from_another(method):
-    space, _ = clusters()
+    # A sheet: parts that no edge connects would drift as they please.
+    sheet = np.random.default_rng(0).uniform(-1, 1, (300, 2)) @ np.eye(2, 12) + [[0.0] * 11 + [2.0]]
+    space = Space(map(str, range(300)), sheet)
     first = map_space(space, "pca", top=100)
     turned = type(first)(first.space, -first.points, first.rows, "pca", first.colours, {}, first.recipe)
     drawn = map_space(space, method, init=turned)
@@ -116,6 +119,127 @@ def test_a_map_starts_from_another(method):
         map_space(space, method, init=first, dims=3)
     with pytest.raises(ShapeError, match="init must have a row for each point"):
         map_space(space, method, init=np.ones((3, 2)))
+
+
+def interrupted(space, method, steps):
+    """The map reached in so many steps."""
+    work = map_space_steps(
+        space, method, keep_on_interrupt=True, frames=20
+    )  # a step a frame, whatever the machine's speed
+    moving = 0
+    while moving < steps:
+        moving += next(work).points is not None
+    work.throw(KeyboardInterrupt())
+    return drain(work)
+
+
+def test_a_saved_umap_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+    space, _ = clusters()
+    drawn = interrupted(space, "umap", 7)
+    assert drawn.recipe["interrupted_at"] == 7 / 20
+    drawn.save(tmp_path / "half.space")
+    saved = Space.open(tmp_path / "half.space")
+    np.testing.assert_array_equal(saved.vectors, drawn.points)
+    assert saved.columns["kind"].tolist() == space.columns["kind"].tolist()
+    whole = map_space(space, "umap")
+    for init in (drawn, saved):
+        resumed = map_space(space, "umap", init=init)
+        np.testing.assert_array_equal(resumed.points, whole.points)
+        assert resumed.recipe == whole.recipe
+    assert (map_space(space, "umap", init=saved, seed=1).points != whole.points).any()  # other options: only a start
+    first = next(step for step in map_space_steps(space, "umap", init=saved, top=100) if step.stage == "UMAP")
+    assert first.done < 7 / 20 * first.total or first.done == first.total  # other labels: likewise
+
+
+def test_a_saved_tsne_goes_on_at_its_iteration():
+    space, _ = clusters()
+    drawn = interrupted(space, "tsne", 12)
+    steps = [step for step in map_space_steps(space, "tsne", init=drawn) if step.stage == "t-SNE"]
+    assert steps[-1].total == 750 - round(12 / 20 * 750)
+    whole = map_space(space, "tsne").quality["kl_divergence"]
+    resumed = map_space(space, "tsne", init=drawn).quality["kl_divergence"]
+    assert resumed == pytest.approx(whole, rel=0.05)  # without the momentum it had, another way to a minimum as deep
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_frames_show_the_map_growing(tmp_path, method):
+    drawn = map_space(clusters()[0], method, frames=10)
+    assert len(drawn.frames) == 11
+    np.testing.assert_array_equal(drawn.frames[-1], drawn.points)
+    np.testing.assert_array_equal(drawn.points, map_space(clusters()[0], method).points)
+    from PIL import Image
+
+    drawn.animate(tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.n_frames == 11
+        picture.seek(10)
+        colours = {colour for _, colour in picture.convert("RGB").getcolors()}
+    assert (0x33, 0x22, 0x88) in colours  # the first cluster's
+    drawn.animate(tmp_path / "a.html")
+    _, data = page_data(tmp_path / "a.html")
+    assert [panel["frames"] for panel in data["panels"]] == [11]
+
+
+def test_what_cannot_be_animated_is_refused(drawn, tmp_path):
+    with pytest.raises(ArgumentError, match="nothing to animate"):
+        drawn.animate(tmp_path / "a.gif")
+    with pytest.raises(ArgumentError, match=r"saved as \.gif or \.html"):
+        drawn.animate(tmp_path / "a.png")
+    with pytest.raises(ArgumentError, match="PCA does not grow"):
+        map_space(clusters()[0], "pca", frames=10)
+
+
+def test_maps_are_compared_on_one_page(drawn, tmp_path):
+    space = drawn.space
+    compare([drawn, map_space(space, "tsne", dims=3, n_epochs=50)], tmp_path / "a.html")
+    text, data = page_data(tmp_path / "a.html")
+    assert NASTY not in text
+    assert text.count("</script>") == 1
+    assert "http" not in text
+    assert data["labels"] == drawn.labels
+    first, second = data["panels"]
+    assert [first["name"], second["name"]] == ["PCA", "t-SNE"]
+    assert ["trustworthiness", f"{drawn.quality['trustworthiness']:.3f}"] in first["told"]
+    # Where points are on the page: those of the map, in a square, y downwards.
+    import base64
+
+    places = np.frombuffer(base64.b64decode(first["points"]), np.uint16).reshape(-1, 2) / 65_535.0
+    inside = ((places > 0.001) & (places < 0.999)).all(axis=1)
+    found = np.corrcoef(places[inside].T, drawn.points[inside].T)[[0, 1], [2, 3]]
+    np.testing.assert_allclose(found, [1, -1], atol=1e-6)
+    with pytest.raises(ArgumentError, match="of the same labels"):
+        compare([drawn, map_space(space, "pca", top=50)], tmp_path / "a.html")
+    with pytest.raises(ArgumentError, match="of the same labels"):
+        compare([], tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("umap k=3", "a setting must be one of n_neighbors"),
+        ("umap min_dist=far", "min_dist must be a number; got 'far'"),
+    ],
+)
+def test_settings_out_of_place_are_named(text, message):
+    with pytest.raises(ArgumentError, match=message):
+        read_settings(text)
+
+
+def test_points_are_coloured_by_trust():
+    drawn = map_space(clusters()[0], "pca", colour="trust")
+    np.testing.assert_array_equal(drawn.colours.values, drawn.trust)
+    assert drawn.colours.kind == "number"
+
+
+def test_pictures_are_dark_if_asked(drawn, tmp_path):
+    from PIL import Image
+
+    for dark, paper in ((False, (255, 255, 255)), (True, (0x12, 0x14, 0x1C))):
+        drawn.save(tmp_path / "a.png", dark=dark)
+        with Image.open(tmp_path / "a.png") as picture:
+            assert picture.convert("RGB").getpixel((5, 5)) == paper
+        drawn.save(tmp_path / "a.svg", dark=dark)
+        assert ("#12141c" in (tmp_path / "a.svg").read_text()) == dark
 
 
 def test_trust_is_the_share_of_true_neighbours(drawn):
@@ -132,6 +256,7 @@ def test_a_map_is_a_frame_and_a_plot(drawn):
     frame = drawn.frame()
     assert list(frame.columns) == ["label", "x", "y", "count", "kind", "weight"]
     assert frame["label"].tolist() == drawn.labels
+    assert drawn.frame("polars").to_dicts() == frame.to_dict("records")
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -251,7 +376,7 @@ def test_pictures_are_written(tmp_path, colour, dims):
 
 
 def test_other_suffixes_are_refused(drawn, tmp_path):
-    with pytest.raises(ArgumentError, match=r"\.html, \.png, \.svg or \.csv; got .*a\.pdf"):
+    with pytest.raises(ArgumentError, match=r"\.html, \.png, \.svg, \.csv or \.space; got .*a\.pdf"):
         drawn.save(tmp_path / "a.pdf")
 
 

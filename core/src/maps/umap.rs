@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const FURTHEST_STEP: f32 = 4.0; // umap-learn's clip, of a gradient's coordinate
+const WAVES: usize = 16; // of rows in an epoch; with one alone, the cross entropy of 70,000 words is 6% worse
 const NEAR: f64 = 1e-3; // umap-learn's, so that points that coincide are not pushed infinitely
 
 /// A smooth function of a positive number as straight pieces, 32 an octave.
@@ -73,7 +74,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(graph: Arc<Sparse>, points: Vec<f32>, fixed: Option<Vec<f32>>, dims: usize, options: Options) -> Layout {
+    /// Points at the beginning of an epoch.
+    pub fn new(
+        graph: Arc<Sparse>,
+        points: Vec<f32>,
+        fixed: Option<Vec<f32>>,
+        dims: usize,
+        epoch: u32,
+        options: Options,
+    ) -> Layout {
         let most = graph.weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let share = |&w: &f32| (f64::from(w / most) * f64::from(u32::MAX)) as u32;
         let (a, b) = (options.a, options.b);
@@ -87,7 +96,7 @@ impl Layout {
             points,
             fixed,
             dims,
-            epoch: 0,
+            epoch,
         }
     }
 
@@ -106,7 +115,6 @@ impl Layout {
                 2 => self.run_epoch::<2>(),
                 _ => self.run_epoch::<3>(),
             }
-            std::mem::swap(&mut self.points, &mut self.next);
             self.epoch += 1;
             if Instant::now() >= deadline {
                 break;
@@ -150,18 +158,26 @@ impl Layout {
         sums.iter().sum::<f64>() / rows as f64
     }
 
+    /// Move all points, some rows at a time: each sees where those before it have moved, and not those beside it.
     fn run_epoch<const D: usize>(&mut self) {
+        let mut points = std::mem::take(&mut self.points);
         let mut next = std::mem::take(&mut self.next);
-        let points = self.points.as_chunks::<D>().0;
-        next.as_chunks_mut::<D>().0.par_chunks_mut(PART).enumerate().for_each(|(part, out)| {
-            for (row, out) in (part * PART..).zip(out) {
-                *out = match &self.fixed {
-                    None => self.moved::<D, true>(row, points[row], points),
-                    Some(fixed) => self.moved::<D, false>(row, points[row], fixed.as_chunks::<D>().0),
-                };
-            }
-        });
-        self.next = next;
+        let n = points.len() / D;
+        let wave = n.div_ceil(WAVES).max(1);
+        for start in (0..n).step_by(wave) {
+            let rows = start..(start + wave).min(n);
+            let (own, moved) = (points.as_chunks::<D>().0, &mut next[..rows.len() * D]);
+            moved.as_chunks_mut::<D>().0.par_chunks_mut(PART).enumerate().for_each(|(part, out)| {
+                for (row, out) in (rows.start + part * PART..).zip(out) {
+                    *out = match &self.fixed {
+                        None => self.moved::<D, true>(row, own[row], own),
+                        Some(fixed) => self.moved::<D, false>(row, own[row], fixed.as_chunks::<D>().0),
+                    };
+                }
+            });
+            points[rows.start * D..rows.end * D].copy_from_slice(moved);
+        }
+        (self.points, self.next) = (points, next);
     }
 
     /// Where a point moves in this epoch.
@@ -175,18 +191,25 @@ impl Layout {
             if self.epoch.wrapping_mul(share) >= share {
                 continue;
             }
-            let other = &others[self.graph.columns[edge] as usize];
-            // Where both ends move, each edge stands in the graph twice, and moves its point both times: here in one step.
-            let by = self.pull.at(squared(&at, other));
-            let pulled = if MUTUAL { 2.0 * rate } else { rate };
-            (0..D).for_each(|i| at[i] -= pulled * (by * (at[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP));
-            let here = at;
+            // Where both ends move, each edge stands in the graph twice, and moves both each time: their second move starts
+            // where the first took them. Once twice as far instead, and near points leap over each other and drift apart.
+            let mut other = others[self.graph.columns[edge] as usize];
+            for _ in 0..if MUTUAL { 2 } else { 1 } {
+                let by = self.pull.at(squared(&at, &other));
+                for i in 0..D {
+                    let step = rate * (by * (at[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP);
+                    at[i] -= step;
+                    if MUTUAL {
+                        other[i] += step;
+                    }
+                }
+            }
             let mut bits = 0;
             for negative in 0..options.negatives {
                 bits = if negative % 2 == 0 { rng.bits() } else { bits >> 32 };
                 let other = &others[((u64::from(bits as u32) * others.len() as u64) >> 32) as usize];
-                let by = self.push.at(squared(&here, other));
-                (0..D).for_each(|i| at[i] += rate * (by * (here[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP));
+                let by = self.push.at(squared(&at, other));
+                (0..D).for_each(|i| at[i] += rate * (by * (at[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP));
             }
         }
         at
