@@ -164,24 +164,16 @@ class Trained(NamedTuple):
     share_of_peak: float | None
 
 
-class Split(NamedTuple):
-    """Tokens to train on, and tokens held out."""
-
-    seen: np.ndarray
-    held_out: np.ndarray
-
-
-def split(tokens: np.ndarray, architecture: Architecture, options: Training) -> Split:
-    """Cut the end off a text."""
+def split(tokens: np.ndarray, architecture: Architecture, options: Training) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the end off a text: tokens to train on, and tokens held out, a window at least."""
     t, n = architecture.context, len(tokens)
-    apart = min(int(options.held_out * n), MOST_HELD_OUT)
-    apart = max(apart, t + 1)
+    apart = max(min(int(options.held_out * n), MOST_HELD_OUT), t + 1)
     if n - apart < t + 1:
         raise CorpusError(
             f"the text has {n:,} tokens: too few for a context of {t}, which needs {2 * (t + 1)}, half of them held out;"
             " choose a shorter context or read more text"
         )
-    return Split(tokens[: n - apart], tokens[n - apart :])
+    return tokens[: n - apart], tokens[n - apart :]
 
 
 def windows(seen: np.ndarray, t: int, numbers: np.ndarray, seed: int) -> np.ndarray:
@@ -199,11 +191,9 @@ def windows(seen: np.ndarray, t: int, numbers: np.ndarray, seed: int) -> np.ndar
     return seen[starts[..., None] + np.arange(t + 1)].astype(np.int32)
 
 
-def steps_of(split: Split, architecture: Architecture, options: Training) -> int:
-    """How many steps make the epochs, or those asked for."""
-    if options.steps is not None:
-        return options.steps
-    return max(1, options.epochs * (len(split.seen) - 1) // (architecture.context * options.batch))
+def steps_of(seen: int, architecture: Architecture, options: Training) -> int:
+    """How many steps make the epochs over so many tokens, or those asked for."""
+    return options.steps or max(1, options.epochs * (seen - 1) // (architecture.context * options.batch))
 
 
 def step_flops(architecture: Architecture, v: int, batch: int) -> int:
@@ -281,8 +271,8 @@ def cross_entropy(hidden: Any, table: Any, targets: Any) -> Any:
 
     b, t, d = hidden.shape
     wide = jnp.promote_types(hidden.dtype, jnp.float32)
-    most = max(1, LOGITS_BYTES // (4 * b * len(table)))  # places a chunk
-    chunk = max(size for size in range(1, t + 1) if t % size == 0 and size <= max(most, 1))
+    most = max(1, LOGITS_BYTES // (4 * b * len(table)))
+    chunk = max(places for places in range(1, t + 1) if t % places == 0 and places <= most)
 
     def chunks(array: Any) -> Any:
         return jnp.moveaxis(array.reshape(b, t // chunk, chunk, *array.shape[2:]), 1, 0)  # (t / c, b, c, ...)
@@ -368,7 +358,7 @@ def train_steps(
     devices = devices_of(options)
     seen, held_out = split(tokens, architecture, options)
     t, b, a = architecture.context, options.batch, options.accumulate
-    steps = steps_of(Split(seen, held_out), architecture, options)
+    steps = steps_of(len(seen), architecture, options)
     optimizer, loss = optimizer_of(steps, options), loss_of(architecture, options.precision)
 
     mesh = jax.sharding.Mesh(np.array(devices), ("data",))
@@ -422,21 +412,13 @@ def train_steps(
         curve.append((0, math.log(begin), begin))
     try:
         while True:
+            if losses and (done % every == 0 or done == steps):
+                curve, losses = [*curve, (done, float(np.mean(losses)), perplexity(state[0], peeked))], []
             elapsed = time.perf_counter() - began
             speed = (done - began_at) / training_s if training_s else 0.0
             left = (steps - done) * elapsed / (done - began_at) if done > began_at else 0.0
-            told = float(np.mean(losses)) if losses else curve[-1][1]
-            yield TrainStep(
-                done,
-                steps,
-                told,
-                curve[-1][2],
-                speed * b * t,
-                speed * flops,
-                peak and speed * flops / peak,
-                elapsed,
-                left,
-            )
+            loss_now, rates = float(np.mean(losses)) if losses else curve[-1][1], (speed * b * t, speed * flops)
+            yield TrainStep(done, steps, loss_now, curve[-1][2], *rates, peak and rates[1] / peak, elapsed, left)
             if done == steps:
                 break
             before = time.perf_counter()
@@ -446,19 +428,13 @@ def train_steps(
             after, values = many(state, batches)
             while not values.is_ready():  # so that Ctrl-C need not wait
                 time.sleep(0.005)
-            state, done, losses = (
-                after,
-                done + n,
-                losses + np.asarray(values).tolist(),
-            )  # at once, whenever Ctrl-C comes
+            so_far = losses + np.asarray(values).tolist()
+            state, done, losses = after, done + n, so_far  # at once, whenever Ctrl-C comes
             training_s += time.perf_counter() - before
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
                     f"training diverged by step {done} of {steps}; use a lower rate than {options.rate:g}"
                 )
-            if done % every == 0 or done == steps:
-                curve.append((done, float(np.mean(losses)), perplexity(state[0], peeked)))
-                losses = []
             if checkpoint is not None and time.perf_counter() - written > CHECKPOINT_S:
                 write_checkpoint(checkpoint, state, done, curve, losses, identity)
                 written = time.perf_counter()
@@ -468,12 +444,12 @@ def train_steps(
         if not keep_on_interrupt:
             raise
     model = jax.tree.map(np.asarray, state[0])
-    rate = (done - began_at) / training_s if training_s else 0.0
     reached = perplexity(state[0], held_out)
     if checkpoint is not None and done == steps:
         checkpoint.unlink(missing_ok=True)
+    speed = (done - began_at) / training_s if training_s else 0.0
     return Trained(
-        model, done, steps, curve, reached, counted, rate * b * t, rate * flops, peak and rate * flops / peak
+        model, done, steps, curve, reached, counted, speed * b * t, speed * flops, peak and speed * flops / peak
     )
 
 

@@ -80,7 +80,8 @@ class LanguageModel:
         """The embedding of the tokens as a space; of words without `<unk>` and `<end>`. With a column `count`."""
         n = len(self.vocabulary) - (2 if isinstance(self.vocabulary, Words) else 0)
         columns = {"count": self.counts[:n]}
-        return Space(self.vocabulary.labels[:n], self.model["embedding"][:n], columns=columns, recipe=self.recipe)
+        recipe = {name: value for name, value in self.recipe.items() if name != "curve"}
+        return Space(self.vocabulary.labels[:n], self.model["embedding"][:n], columns=columns, recipe=recipe)
 
     # What it predicts
 
