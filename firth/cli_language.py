@@ -73,14 +73,16 @@ def learn_transformer(
     recipe = model.recipe
     partly = f" (interrupted after {recipe['interrupted_at']:.0%})" if "interrupted_at" in recipe else ""
     _say(
-        f"{out}: {len(space):,} words x {space.vectors.shape[1]}, from {recipe['corpus']['tokens']:,} tokens in"
+        f"{out}: {len(space):,} {'tokens' if bpe else 'words'} x {space.vectors.shape[1]}, from"
+        f" {recipe['corpus']['tokens']:,} tokens in"
         f" {time.perf_counter() - began:.1f} s{partly}"
     )
     _say(
         f"{model_path}: perplexity {recipe['perplexity']:.1f} on {recipe['held_out_tokens']:,} tokens held out; by counts of"
-        f" words alone {recipe['unigram_perplexity']:.1f}, of pairs {recipe['bigram_perplexity']:.1f}"
+        f" tokens alone {recipe['unigram_perplexity']:.1f}, of pairs {recipe['bigram_perplexity']:.1f}"
     )
-    first = space.labels[min(len(space) - 1, 200)]
+    frequent = space.labels[space.most_frequent(200)].tolist()
+    first = next((label for label in reversed(frequent) if label.isalpha()), frequent[0])
     _say(f"next: {_command()} ask {out} {first!r}   {_command()} sample {model_path} {first!r}")
 
 

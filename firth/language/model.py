@@ -162,7 +162,8 @@ class Stream(NamedTuple):
 def streams(model: Model, tokens: Array, architecture: Architecture) -> Iterator[Stream]:
     """Read tokens (b, t): what they become, layer by layer.
 
-    All rows of all texts stand below each other where matrices are multiplied: XLA takes half the time for that on processors.
+    All rows of all texts stand below each other where matrices are multiplied: over three axes XLA takes 1.6 times as long on
+    processors (bench/LOG.md).
     """
     b, t = tokens.shape
     d, h, rope = architecture.dim, architecture.heads, architecture.positions == "rope"

@@ -85,17 +85,15 @@ class Bpe:
     @cached_property
     def labels(self) -> list[str]:
         """A token that begins a word by its letters, one that goes on with a word with ## before them, others as they are."""
-        raw = [self.tokenizer.id_to_token(row) for row in range(len(self))]
-        shown, taken = [], set(raw)
-        for token in raw:
+        shown: dict[str, None] = {}  # which has an order, as a set has not
+        for row in range(len(self)):
+            token = self.tokenizer.id_to_token(row)
             text = self.tokenizer.decoder.decode([token])
-            begins = text.startswith(" ")
-            label = text.strip() if begins else f"##{text}"
-            plain = "\ufffd" not in text and label.strip("#") and not any(letter.isspace() for letter in label)
-            label = label if plain and label not in taken else token
-            taken.add(label)
-            shown.append(label)
-        return shown
+            label = text[1:] if text.startswith(" ") else f"##{text}"
+            plain = "\ufffd" not in text and text.strip() and not any(letter.isspace() for letter in label)
+            label = label if plain and label not in shown else token
+            shown[label if label not in shown else f"<{row}>"] = None
+        return list(shown)
 
     def encode(self, text: str) -> list[int]:
         """Rows of a text's tokens."""
@@ -138,7 +136,8 @@ def read_words(
             f"{', '.join(corpus.sources[:3])}: {len(rows)} distinct words occur {reading.min_count} times or more; at least two"
             " are needed; lower min_count (--min-count) or read more text"
         )
-    labels = [*(corpus.labels[row] for row in rows), UNKNOWN, END]
+    words = [corpus.labels[row] for row in rows]
+    labels = [*words, UNKNOWN, END]
     table = np.full(len(corpus.labels), len(rows), np.uint32)
     table[rows] = np.arange(len(rows))
     ends = corpus.ids == SENTENCE_END
@@ -146,7 +145,9 @@ def read_words(
     tokens[ends] = len(rows) + 1
     counts = np.bincount(tokens, minlength=len(labels))
     about = {"sources": corpus.sources, "digest": corpus.digest, "tokens": corpus.tokens, "sentences": corpus.sentences}
-    return Words(labels, reading.tokens), Text(tokens, counts, about | {"unknown": int(counts[-2])})
+    # Items of lists need not be words as text is cut into.
+    own = reading.tokens if split_tokens("\n".join(words), reading.tokens) == words else "whitespace"
+    return Words(labels, own), Text(tokens, counts, about | {"unknown": int(counts[-2])})
 
 
 def read_bpe(
