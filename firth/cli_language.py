@@ -113,7 +113,7 @@ def sample(
         if as_json:
             print(json.dumps({"prompt": prompt, "text": prompt + "".join(steps), "seed": seed + n}, ensure_ascii=False))
             continue
-        print(_bold(prompt), end="", flush=True)
+        print(_bold(prompt) + next(steps, ""), end="", flush=True)  # an option that is wrong says so first
         for piece in steps:
             print(piece, end="", flush=True)
         print()

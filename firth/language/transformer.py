@@ -34,14 +34,8 @@ from firth.text import PhraseStep, Reading, ReadStep
 
 BPE_VOCAB = 8192  # tokens of byte-level BPE, where nobody says
 WORD_VOCAB = 10_000  # most words that are told apart: the output costs 6 d operations a token for each
-QUICK = {
-    "dim": 64,
-    "layers": 2,
-    "heads": 2,
-    "context": 32,
-    "max_vocab": 4_000,
-    "rate": 5e-3,
-}  # for a first look, in minutes
+# For a first look, in minutes.
+QUICK = {"dim": 64, "layers": 2, "heads": 2, "context": 32, "max_vocab": 4_000, "rate": 5e-3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +107,7 @@ class LanguageModel:
         length: int = 50,
         temperature: float = 0.8,
         top_k: int | None = None,
-        top_p: float = 1.0,
+        top_p: float = 0.95,
         seed: int = 0,
     ) -> str:
         """Write on from a prompt.
@@ -137,7 +131,7 @@ class LanguageModel:
         return prompt + "".join(self.sample_steps(prompt, **drawing))
 
     def sample_steps(
-        self, prompt: str = "", *, length: int = 50, temperature: float = 0.8, top_k: int | None = None, top_p: float = 1.0,
+        self, prompt: str = "", *, length: int = 50, temperature: float = 0.8, top_k: int | None = None, top_p: float = 0.95,
         seed: int = 0,
     ) -> Iterator[str]:  # fmt: skip
         """Write as `sample` does, and yield what each token adds to the prompt."""
