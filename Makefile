@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FOLDER ?= $(HOME)/.cache/firth-bench
 CORE := $(wildcard core/src/*.rs core/src/*/*.rs) core/Cargo.toml core/Cargo.lock pyproject.toml
 
-.PHONY: help install dev demo test lint format docs bench bench-grok bench-learn bench-maps bench-search clean
+.PHONY: help install dev demo test lint format docs bench bench-grok bench-learn bench-maps bench-search bench-transformer clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -58,6 +58,9 @@ bench-search: $(VENV)/.dev  ## exact search against its peers (an hour or two; n
 
 bench-grok: $(VENV)/.dev  ## grokking: the paper's table for three seeds, a step beside torch's where it is installed (minutes)
 	$(BIN)/python bench/grok.py
+
+bench-transformer: $(VENV)/.dev  ## a language model beside counts and word2vec (half an hour; needs FOLDER as bench/README.md has it)
+	$(BIN)/python bench/transformer.py --folder $(FOLDER)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) core/target build dist firth/*.so

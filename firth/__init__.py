@@ -15,6 +15,7 @@ _HOME = {
     "GloVe": "firth.learn.glove",
     "Hits": "firth.space",
     "Index": "firth.search",
+    "LanguageModel": "firth.language.transformer",
     "Map": "firth.maps",
     "Reading": "firth.text",
     "SkipGram": "firth.learn.word2vec",
@@ -40,6 +41,7 @@ _HOME = {
     "similarity": "firth.ops",
     "softmax": "firth.ops",
     "top_k": "firth.search",
+    "transformer": "firth.language.transformer",
     "within": "firth.search",
     "word2vec": "firth.learn.word2vec",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "GloVe",
     "Hits",
     "Index",
+    "LanguageModel",
     "Map",
     "Reading",
     "SkipGram",
@@ -76,6 +79,7 @@ __all__ = [
     "similarity",
     "softmax",
     "top_k",
+    "transformer",
     "within",
     "word2vec",
 ]
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from firth._check import FirthError
     from firth.grokking.report import grok
     from firth.judging import judge
+    from firth.language.transformer import LanguageModel, transformer
     from firth.learn.glove import GloVe, glove
     from firth.learn.word2vec import Cbow, SkipGram, cbow, word2vec
     from firth.maps import Map, map_space

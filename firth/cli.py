@@ -35,10 +35,13 @@ app = typer.Typer(
 # As in firth.search, firth.maps and firth.text, which take too long to import for --help.
 Metric = Literal["dot", "cosine", "scaled", "euclidean"]
 Method = Literal["umap", "tsne", "pca"]
-Learner = Literal["word2vec", "cbow", "glove"]
-Tokens = Literal["words", "whitespace"]
+Learner = Literal["word2vec", "cbow", "glove", "transformer"]
+Tokens = Literal["words", "whitespace", "bpe"]
 Sentences = Literal["line", "paragraph"]
 Errors = Literal["strict", "replace"]
+Positions = Literal["rope", "learned"]
+Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "gpu"]
 
 TABLES = (".parquet", ".arrow", ".csv")  # as in firth.formats.streams
 GRAPHS = (*TABLES, ".npz")
@@ -78,39 +81,71 @@ def learn(
         Learner | None, typer.Option(help="word2vec is skip-gram.", show_default="word2vec, or that of --continue")
     ] = None,
     dim: Annotated[
-        int | None, typer.Option(help="Width of the vectors.", show_default="100, or that of --continue")
+        int | None,
+        typer.Option(help="Width of the vectors.", show_default="100; transformer 96; or that of --continue"),
     ] = None,
     window: Annotated[int | None, typer.Option(help="Words on each side.", show_default="5; glove 15")] = None,
     min_count: Annotated[int, typer.Option(help="Leave out rarer words.")] = 5,
-    max_vocab: Annotated[int | None, typer.Option(help="Keep only so many words.", show_default="all")] = None,
+    max_vocab: Annotated[
+        int | None, typer.Option(help="Keep only so many words.", show_default="all; transformer 10000, bpe 8192")
+    ] = None,
     phrases: Annotated[
         int | None, typer.Option(help="Passes that join words such as 'new york'.", show_default="0, or --continue's")
     ] = None,
     phrase_threshold: Annotated[
         float | None, typer.Option(help="Higher: fewer phrases.", show_default="100, or --continue's")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the text.", show_default="5; glove 15")] = None,
-    negatives: Annotated[int | None, typer.Option(help="Noise words a pair; not glove.", show_default="5")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the text.", show_default="5; glove 15; transformer 1")
+    ] = None,
+    negatives: Annotated[int | None, typer.Option(help="Noise words a pair; word2vec, cbow.", show_default="5")] = None,
     sample: Annotated[
         float | None,
-        typer.Option(help="Thin out words more frequent than this; 0: none; not glove.", show_default="0.001"),
+        typer.Option(help="Thin out words more frequent than this; 0: none; word2vec, cbow.", show_default="0.001"),
     ] = None,
     alpha: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate at the start; falls to a twentieth (cbow: a tenth); not glove.", show_default="0.025"
+            help="Learning rate at the start; falls to a twentieth (cbow: a tenth); word2vec, cbow.",
+            show_default="0.025",
         ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Learning rate of glove.", show_default="0.05")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Learning rate of glove and transformer.", show_default="0.05; 0.003")
+    ] = None,
     x_max: Annotated[
         float | None, typer.Option(help="Pairs that meet so often have full weight; glove.", show_default="100")
     ] = None,
+    layers: Annotated[int | None, typer.Option(help="Blocks; transformer.", show_default="4")] = None,
+    heads: Annotated[int | None, typer.Option(help="Of attention; transformer.", show_default="4")] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens it sees; transformer.", show_default="64")] = None,
+    positions: Annotated[
+        Positions | None,
+        typer.Option(help="Rotations, or a vector for each place; transformer.", show_default="rope"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Of training, instead of --epochs; transformer.", show_default="none")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Windows of --context tokens a step; transformer.", show_default="16")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts of a batch, for less memory; transformer.", show_default="1")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of matrix products; transformer.", show_default="float32")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help="Of a transformer.", show_default="what JAX prefers")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A small transformer, for a first look: 2 layers, dim 64, 4,000 words.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="With --threads 1 the same seed gives the same bytes.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
     tokens: Annotated[
         Tokens | None,
         typer.Option(
-            help="Unicode words, lower-cased; or what white space parts.", show_default="words, or --continue's"
+            help="Unicode words, lower-cased; what white space parts; or byte-level BPE (transformer).",
+            show_default="words, or --continue's",
         ),
     ] = None,
     sentences: Annotated[
@@ -125,16 +160,18 @@ def learn(
         typer.Option("--continue", help="Go on from this space, learned with --keep-context.", show_default="none"),
     ] = None,
     keep_context: Annotated[
-        bool, typer.Option("--keep-context", help="Keep the output vectors, for predict and --continue; not glove.")
+        bool,
+        typer.Option("--keep-context", help="Keep the output vectors, for predict and --continue; word2vec, cbow."),
     ] = False,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="Ctrl-C saves what was learned.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn word vectors from text, or vectors of items from lists: word2vec, CBOW or GloVe.
+    """Learn word vectors from text, or vectors of items from lists: word2vec, CBOW, GloVe, or a transformer.
 
-    Reads plain text, .gz .xz .zst, JSON lines and Parquet.
+    Reads plain text, .gz .xz .zst, JSON lines and Parquet. A transformer is a language model: the space is its embedding, and the
+    model itself lies beside it, as .safetensors, for sample and attend. Interrupted, the same command goes on where it was.
 
     Example: firth learn corpus.txt -o words.space --phrases 2
     """
@@ -147,6 +184,21 @@ def learn(
     old = None if start is None else firth.Space.open(start)
     before = {} if old is None else {**old.recipe.get("options", {}), "method": old.recipe.get("method")}
     method = method or before.get("method") or "word2vec"
+    of_transformer = {"layers": layers, "heads": heads, "context": context, "positions": positions, "steps": steps}
+    of_transformer |= {"batch": batch, "accumulate": accumulate, "precision": precision, "device": device}
+    if method == "transformer":
+        from firth.cli_language import learn_transformer
+
+        others = {"window": window, "phrases": phrases, "phrase_threshold": phrase_threshold, "negatives": negatives}
+        others |= {"sample": sample, "alpha": alpha, "x_max": x_max, "continue": start}
+        _not_for(method, others | {"keep_context": keep_context or None})
+        chosen = of_transformer | {"dim": dim, "epochs": epochs, "rate": rate, "seed": seed, "max_vocab": max_vocab}
+        reading = _given({"sentences": sentences}) | {"errors": errors, "min_count": min_count, "column": column}
+        learn_transformer(sources, out, chosen, reading, tokens, threads, quick, keep_on_interrupt, quiet)
+        return
+    _not_for(method, of_transformer | {"quick": quick or None})
+    if tokens == "bpe":
+        raise ArgumentError(f"--tokens bpe is not an option of --method {method}; leave it out")
     chosen = {"tokens": tokens, "sentences": sentences, "phrases": phrases, "phrase_threshold": phrase_threshold}
     inherited = {name: before[name] for name in chosen if name in before}
     reading = Reading(
@@ -159,11 +211,11 @@ def learn(
     if method == "glove":
         _not_for(method, of_word2vec | {"keep_context": keep_context or None, "continue": start})
         options = GloVe(**_given(common | of_glove))
-        steps = glove_steps(sources, options, reading, keep_on_interrupt=keep_on_interrupt)
+        work = glove_steps(sources, options, reading, keep_on_interrupt=keep_on_interrupt)
     else:
         _not_for(method, of_glove)
         options = (Cbow if method == "cbow" else SkipGram)(**_given(common | of_word2vec))
-        steps = word2vec_steps(
+        work = word2vec_steps(
             sources,
             options,
             reading,
@@ -171,7 +223,7 @@ def learn(
             start=old,
             keep_on_interrupt=keep_on_interrupt,
         )
-    space = _run(steps, quiet)
+    space = _run(work, quiet)
     space.save(out)
     if not quiet:
         corpus = space.recipe["corpus"]
@@ -805,6 +857,11 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
+    if hasattr(step, "perplexity"):
+        peak = "" if step.share_of_peak is None else f" ({step.share_of_peak:.0%} of peak)"
+        told = f"loss {step.loss:.2f}  perplexity {step.perplexity:.0f}  {_short(step.tokens_per_s)}tokens/s"
+        told += f"  {_short(step.flops_per_s)}FLOP/s{peak}  {step.left_s:.0f} s left"
+        return "learning", step.step, step.steps, told
     if hasattr(step, "phase"):
         loss, keys = step.losses, len(step.frequencies)
         told = f"loss {loss.train_loss:.2g}, test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
@@ -939,4 +996,4 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from firth import cli_grok, cli_health, cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above
+from firth import cli_grok, cli_health, cli_ladder, cli_language, cli_rows  # noqa: E402, F401 - further commands, which take what stands above

@@ -30,6 +30,7 @@ DROPPED = 0xFFFF_FFFE  # a word that `renumbered` leaves out
 SPILL_BYTES = 2 << 30  # ids of more bytes than this (half a billion tokens) go to a temporary file
 SLICE_BYTES = 16 << 20  # a step reads about so much; Ctrl-C waits for it
 BLOCK_BYTES = 1 << 20  # and threads share it in pieces of this
+LINES = 256  # in a piece of text
 PARQUET_ROWS, PARQUET_ITEMS = 1 << 16, 1 << 20  # of Parquet, no more than so many are decoded at once
 COMPRESSED = (".gz", ".xz", ".zst")
 PLAIN = (".txt", ".text", ".md", ".rst")
@@ -238,6 +239,66 @@ def _join_phrases(numbered: Any, reading: Reading) -> Generator[PhraseStep, None
         stage = "finding phrases" if reading.phrases == 1 else f"finding phrases, pass {number} of {reading.phrases}"
         while (done := numbered.step_phrases()) is not None:
             yield PhraseStep(stage, *done)
+
+
+def split_tokens(text: str, tokens: Literal["words", "whitespace"] = "words") -> list[str]:
+    """Cut a text into tokens as `read_corpus` does, all of them, in order.
+
+    Examples
+    --------
+    >>> split_tokens("The king's men.")
+    ['the', "king's", 'men']
+    """
+    from firth import _core
+
+    check_choice("tokens", tokens, ("words", "whitespace"))
+    reader = _core.TextReader(tokens == "words", False, True, 1, BLOCK_BYTES, SPILL_BYTES)
+    reader.feed(text.encode(errors="replace"))
+    reader.end_source()
+    found = reader.settle().finish(1, len_limit(None), [])
+    ids = _ids(found["ids"])
+    return [found["labels"][row] for row in ids[ids != SENTENCE_END].tolist()]
+
+
+def read_pieces(
+    source: Any, *, column: str | None = None, errors: Literal["strict", "replace"] = "strict"
+) -> tuple[list[str], list[str]]:
+    """Read a text as it is, in pieces of whole lines, and the names of what was read.
+
+    Parameters
+    ----------
+    source
+        Paths, as in `read_corpus`; no token lists.
+    column, errors
+        As in `Reading`.
+
+    Raises
+    ------
+    CorpusError
+        If a source is missing, empty or not readable.
+    """
+    paths = _paths(source)
+    if paths is None:
+        raise ArgumentError(f"source must be a path, or several paths, of text; got {type(source).__name__}")
+    pieces = []
+    for path in paths:
+        with _naming(path), contextlib.ExitStack() as stack:
+            raw = sys.stdin.buffer if path == "-" else stack.enter_context(open(path, "rb"))
+            has_records = _has_records(path, column)
+            if column is not None and not has_records:
+                raise CorpusError(f"{path}: column={column!r} is for JSON lines and Parquet; leave it out for text")
+            parts, rest = _records(path, raw, column) if has_records else _pieces(_decompressed(path, raw)), b""
+            before = len(pieces)
+            for part in parts:
+                lines = (rest + part).split(b"\n")
+                rest = lines.pop()
+                some = (lines[n : n + LINES] for n in range(0, len(lines), LINES))
+                pieces.extend((b"\n".join([*own, b""])).decode(errors=errors) for own in some)
+            if rest:
+                pieces.append(rest.decode(errors=errors))
+            if len(pieces) == before:
+                raise CorpusError(f"{_name(path)}: nothing to read: it is empty")
+    return pieces, paths
 
 
 def renumbered(

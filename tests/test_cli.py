@@ -385,6 +385,8 @@ def test_version_and_help():
         "grok",
         "health",
         "repair",
+        "sample",
+        "attend",
         "encode",
         "explain",
     ]
