@@ -649,6 +649,27 @@ def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]],
         print(f"{rank:>3} {label:{width}}  {score:9.4f}" + (f"  {count[row]:>10,}" if count is not None else ""))
 
 
+def _table(
+    title: str, columns: list[tuple[str, Any]], rows: list[tuple[str, ...]], *, last: bool = False, wrap: bool = False
+) -> None:
+    """A table on standard output: headings with their justification, `last` sets the last row off.
+
+    As wide as it needs to be where that is no terminal; or sentences wrapped to what is easily read, with room between rows.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    head = any(name for name, _ in columns)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=head, show_lines=wrap)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=not wrap)
+    for number, row in enumerate(rows):
+        table.add_row(*row, end_section=last and number == len(rows) - 2)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or wrap else 200
+    Console(width=min(width, 120) if wrap else width, highlight=False).print(table)
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

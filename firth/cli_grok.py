@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firth.cli import Json, Quiet, _bold, _check_writable, _command, _given, _run, _say, app
-from firth.cli_ladder import _table
+from firth.cli import Json, Quiet, _bold, _check_writable, _command, _given, _run, _say, _table, app
 
 if TYPE_CHECKING:
     from firth.grokking.report import Grokked

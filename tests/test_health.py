@@ -135,7 +135,7 @@ def test_the_commands(space, tmp_path):
     space.save(path)
     told, _ = run("health", path, "--rows", 300)
     assert "300 rows drawn at random, of 400 labels x 20 dimensions" in told
-    assert "-> `firth repair`" in told
+    assert "→ `firth repair`" in told
     assert json.loads(run("health", path, "--json")[0]) == space.health().as_dict()
     told, err = run("repair", path, "-o", out, "--components", 1)
     assert "centre True, components 1, normalise False" in err
