@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from firth._check import available_threads
+from firth.atomic import atomic_write
 from firth.steps import Progress
 
 STREAM_BYTES = 1 << 28  # read at once: more than any last-level cache
@@ -131,9 +132,8 @@ def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofl
     path = cache_path(threads)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}.tmp")
-        new.write_text(json.dumps(asdict(roofline)), encoding="utf-8")
-        new.replace(path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(asdict(roofline)), encoding="utf-8")
     except OSError:
         pass  # a cache: whoever cannot keep it measures again
     return roofline

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firth._check import ArgumentError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.grokking.analysis import ONE_FREQUENCY, Losses, Opened, basis, losses, open_model
 from firth.grokking.model import fast, pairs
 from firth.grokking.training import Grok, GrokStep, Trained, train_steps

@@ -100,7 +100,7 @@ class Map:
         ArgumentError
             If the suffix is another.
         """
-        from firth.formats.atomic import atomic_write
+        from firth.atomic import atomic_write
         from firth.maps import draw, page
 
         write = {".html": page.write, ".png": draw.write_png, ".svg": draw.write_svg, ".csv": _write_csv}
