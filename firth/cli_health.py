@@ -54,7 +54,13 @@ def repair(
     path: SpacePath,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .space file to write.")],
     components: Annotated[int, typer.Option(help="Top principal components to remove, of the directions.")] = 0,
-    centre: Annotated[bool, typer.Option("--centre/--no-centre", help="Take the mean of the directions off.")] = True,
+    centre: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the mean of the directions, how much to take off, 0 to 1.",
+            show_default="1 where anisotropy is poor, else 0.25",
+        ),
+    ] = None,
     normalise: Annotated[bool, typer.Option("--normalise", help="Then bring all rows to length 1.")] = False,
     rows: Rows = 50_000,
     seed: Seed = 0,
