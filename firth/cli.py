@@ -904,4 +904,4 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from firth import cli_grok, cli_health, cli_ladder, cli_rows  # noqa: E402, F401 - further commands, which take what stands above
+from firth import cli_ladder, cli_grok, cli_health, cli_rows  # noqa: E402, F401, I001 - further commands, in the order of the help

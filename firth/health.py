@@ -331,7 +331,7 @@ def repair(space: Space, *, centre: float | None = None, components: int = 0, no
         Its labels, columns and recipe are kept, and what was done is written into the recipe; output vectors (`context`) are not
         kept, for they fit the old vectors only.
     centre
-        c, how much of the mean to take off, 0..1. By default all of it where the anisotropy is poor, and elsewhere a quarter, which
+        c, how much of the mean to take off, 0..1. By default all of it where the anisotropy is poor, elsewhere a quarter, which
         takes off nearly half of the anisotropy, (1 - c)^2, and leaves analogies within a point: docs/how-to/health.md.
     components
         How many to remove. Mu and Viswanath 2018 propose d / 100; the mean does most of it, and analogies may suffer: judge.
