@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,8 @@ SAMPLE = 1 << 20  # numbers that medians are taken of; of more rows a regular sa
 SIF = 1e-3  # Arora, Liang and Ma 2017, section 3: a in a / (a + p(word))
 WORDS = re.compile(r"\w+(?:['’]\w+)*")
 YEAR_S = 365.2425 * 86400
+FARTHEST = 5.0  # standard deviations: what is further out counts as so far; of any column at most 4% is (Chebyshev)
+LEAST_APART = 0.25  # how often two rows differ: where they rarely do, the common value would be in every product
 QUARTILES = 1.3489795  # between the quartiles of a normal distribution lie so many standard deviations
 
 
@@ -43,8 +45,8 @@ class Column:
     centre, scale
         Of numbers: (x - centre) * scale. Of categories the scale stands in the place of the value.
     spread
-        Of dates: the standard deviation in seconds. Times it, the scale is that of the season: sine and cosine have together
-        variance 1, as time divided by it has.
+        Of numbers and dates (in seconds): the standard deviation, by which outliers are told. Times it, a date's scale is that
+        of the season: sine and cosine have together variance 1, as time divided by it has.
     values
         Of categories: those with a place of their own.
     mean
@@ -78,9 +80,10 @@ class Encoder:
     a number or has 500 categories. `weights` says otherwise: a column of weight 2 counts as two would.
 
     numbers
-        (x - mean) / standard deviation, or by median and quartiles; a missing one is the mean, or the median.
+        (x - mean) / standard deviation, or by median and quartiles, within -5..5; a missing one is the mean, or the median.
     categories
-        One place a value, and one for rare and for unknown values, one for missing ones; booleans too.
+        One place a value, and one for rare and for unknown values, one for missing ones; booleans too. A column where nearly all
+        rows are equal has less say, lest rows be alike for what all of them have.
     dates
         Time as a number, and the season as a point on a circle.
     texts
@@ -178,7 +181,7 @@ class Encoder:
                 self.left_out_[name] = column
             else:
                 scale = column.scale * math.sqrt(weight)
-                self.columns_.append(Column(**{**asdict(column), "scale": scale}))
+                self.columns_.append(replace(column, scale=scale))
         if not self.columns_:
             why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out_.items())
             del self.columns_
@@ -255,7 +258,8 @@ class Encoder:
         else:
             numbers = _times(values) if column.kind == "date" else _numbers(column.name, values)
             known = np.isfinite(numbers)
-            out[known, 0] = (numbers[known] - column.centre) * column.scale
+            reach = FARTHEST * column.spread or math.inf  # recipes of before have none
+            out[known, 0] = np.clip(numbers[known] - column.centre, -reach, reach) * column.scale
             if column.kind == "date":
                 angle = numbers[known] * (2 * math.pi / YEAR_S)
                 share = column.scale * column.spread
@@ -376,7 +380,7 @@ class _Numbers:
             spread = (high - low) / QUARTILES or spread
         if not spread > 1e-12 * abs(centre):
             return "it has one value alone" if self.count else "nothing but missing values"
-        return Column(name, "number", 1 / spread, centre)
+        return Column(name, "number", 1 / spread, centre, spread)
 
 
 class _Dates(_Numbers):
@@ -390,9 +394,8 @@ class _Dates(_Numbers):
         column = super().column(name, n, options)
         if isinstance(column, str):
             return column
-        spread = 1 / column.scale
         # Time and season have half of the say each.
-        return Column(name, "date", math.sqrt(0.5) / spread, column.centre, spread)
+        return replace(column, kind="date", scale=math.sqrt(0.5) * column.scale)
 
 
 class _Categories:
@@ -425,7 +428,7 @@ class _Categories:
         apart = 1 - float(np.square(shares).sum())  # how often two rows differ: half their squared distance
         if not apart > 1e-9:
             return "it has one value alone"
-        return Column(name, "category", 1 / math.sqrt(apart), values=[value for value, _ in kept])
+        return Column(name, "category", 1 / math.sqrt(max(apart, LEAST_APART)), values=[value for value, _ in kept])
 
 
 class _Texts:
