@@ -783,14 +783,14 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
 def _told(step: Any) -> tuple[str, float, float, str]:
     """Stage, done, total (0: unknown) and details of a step."""
     if hasattr(step, "done_words"):
-        rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
+        rates = f"{_short(step.words_per_s)} words/s  {_rate(step.flops_per_s)}  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
     if hasattr(step, "phase"):
         loss, keys = step.losses, len(step.frequencies)
         told = f"loss {loss.train_loss:.2g}, test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
         told += f"  restricted {loss.restricted_loss:.2g}  excluded {loss.excluded_loss:.2g}  {keys} frequencies"
-        return step.phase, step.step, step.steps, f"{told}  {_short(step.flops_per_s)}FLOP/s  {step.left_s:.0f} s left"
+        return step.phase, step.step, step.steps, f"{told}  {_rate(step.flops_per_s)}  {step.left_s:.0f} s left"
     if hasattr(step, "left_s"):
         return "counting", step.done, 1.0, f"{step.left_s:.0f} s left"
     if hasattr(step, "done_bytes"):
@@ -804,6 +804,14 @@ def _told(step: Any) -> tuple[str, float, float, str]:
     if step.stage.startswith("downloading"):
         detail = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
     return step.stage, step.done, step.total, detail
+
+
+def _rate(flops_per_s: float) -> str:
+    """FLOP/s, and their share of this machine's float32 peak once `firth ladder` has measured it: nothing is measured unasked."""
+    from firth.roofline import measured
+
+    roof = measured()
+    return f"{_short(flops_per_s)}FLOP/s" + (f" ({flops_per_s / roof.flops_per_s:.0%} of the peak)" if roof else "")
 
 
 def _short(number: float) -> str:

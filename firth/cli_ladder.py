@@ -102,7 +102,8 @@ def ladder(
 ) -> None:
     """Climb from three loops of plain Python to the limit of this machine: one matrix product, each rung measured.
 
-    Measures the machine's roofline too and keeps it, for `firth cost`. The picture shows rungs and firth's own operations under
+    Measures the machine's roofline too and keeps it, for `firth cost` and for the share of the peak that learn and grok tell.
+    The picture shows rungs and firth's own operations under
     the roof; it needs firth[maps].
 
     Example: firth ladder -o ladder.png -o ladder.svg

@@ -8,6 +8,7 @@ What is measured of this machine is kept in the user's cache folder, by processo
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -82,6 +83,7 @@ PUBLISHED = {
 }
 
 
+@functools.cache
 def processor() -> str:
     """Name of this machine's processor."""
     try:
