@@ -149,6 +149,7 @@ def ladder(
         for number, rung in enumerate(climbed.rungs, 1)
     ]
     _table("", columns, rows)
+    print("peaks: int8's for int8, float32's for all others, bfloat16 too, which may exceed it")
     for name, why in climbed.left_out.items():
         print(f"not here: {name}: {why}")
 

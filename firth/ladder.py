@@ -19,6 +19,7 @@ import numpy as np
 
 from firth import _core
 from firth._check import ArgumentError, MissingExtraError, available_threads, check_int
+from firth.chart_colours import BLUE, GREY, INK, ORANGE
 from firth.cost import operation
 from firth.roofline import Roofline, measure_steps
 from firth.steps import Progress
@@ -40,7 +41,8 @@ class Rung(NamedTuple):
     flops_per_s
         Operations a second: of float32, or what the name says.
     share
-        Of the measured peak of all threads: int8 of that of int8, all others of float32's. 0 on another device.
+        Of the measured peak of all threads: int8 of that of int8, all others of float32's, bfloat16 too, which so may exceed
+        1: its own peak is not measured. 0 on another device.
     speedup
         Over the rung below.
     intensity
@@ -317,8 +319,6 @@ def _one_thread(of: Callable[[], Any]) -> Callable[[], Any]:
 
 
 # The picture
-
-BLUE, ORANGE, GREY, INK = "#2b6cb0", "#d9822b", "#9aa5b1", "#1f2933"
 
 
 def own_operations() -> dict[str, float]:
