@@ -527,7 +527,8 @@ def _row_numbers(rows: Any, n: int) -> tuple[Any, Array]:
 
 def _mask(xp: Any, mask: Any, shape: tuple[int, int], scores: Array) -> Array:
     """A mask that goes with scores (..., h, q, n)."""
-    mask = mask if is_array_api_obj(mask) else xp.asarray(mask, device=device(scores))
+    if not is_array_api_obj(mask) or array_namespace(mask) is not xp:  # a list, or numpy's among others' arrays
+        mask = xp.asarray(mask, device=device(scores))
     if "bool" not in str(mask.dtype):
         raise ArgumentError(f"mask must be booleans, true where a query may see a key; got {mask.dtype}")
     wanted = (*scores.shape[:-3], *shape)
