@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from firth import _core
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -41,6 +41,7 @@ def trained(options: Grok) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "rate": options.rate,
         "steps": found.steps,
+        "settled": found.trained.settled,
         "wall_s": round(time.perf_counter() - began, 1),
         "load_before": round(busy, 2),
         "frequencies": found.opened.frequencies,

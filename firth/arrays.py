@@ -8,6 +8,7 @@ import numpy as np
 
 from firth import _core
 from firth._check import ArgumentError, ShapeError, available_threads
+from firth.views import number_view
 
 
 def as_array(name: str, array: Any) -> np.ndarray:
@@ -78,4 +79,4 @@ def _fixed_size_lists(name: str, array: Any) -> np.ndarray:
     values = array.flatten()
     if array.null_count or values.null_count:
         raise ArgumentError(f"{name} must be numbers; an Arrow value is missing: fill it or leave its row out")
-    return values.to_numpy().reshape(len(array), array.type.list_size)
+    return number_view(values).reshape(len(array), array.type.list_size)

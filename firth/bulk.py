@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firth._check import FileFormatError, ShapeError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.formats.streams import ROWS, TABLES, read_batches, sliced, table_writer
 from firth.results import Graph, Metric, Pairs
 from firth.search import MOST_PAIRS, Index, neighbors_steps

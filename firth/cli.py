@@ -741,6 +741,27 @@ def _print_hits(question: str, metric: str, found: list[tuple[str, float, int]],
         print(f"{rank:>3} {label:{width}}  {score:9.4f}" + (f"  {count[row]:>10,}" if count is not None else ""))
 
 
+def _table(
+    title: str, columns: list[tuple[str, Any]], rows: list[tuple[str, ...]], *, last: bool = False, wrap: bool = False
+) -> None:
+    """A table on standard output: headings with their justification, `last` sets the last row off.
+
+    As wide as it needs to be where that is no terminal; or sentences wrapped to what is easily read, with room between rows.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    head = any(name for name, _ in columns)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=head, show_lines=wrap)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=not wrap)
+    for number, row in enumerate(rows):
+        table.add_row(*row, end_section=last and number == len(rows) - 2)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or wrap else 200
+    Console(width=min(width, 120) if wrap else width, highlight=False).print(table)
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -854,7 +875,7 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
 def _told(step: Any) -> tuple[str, float, float, str]:
     """Stage, done, total (0: unknown) and details of a step."""
     if hasattr(step, "done_words"):
-        rates = f"{_short(step.words_per_s)} words/s  {_short(step.flops_per_s)}FLOP/s  loss {step.loss:.2f}"
+        rates = f"{_short(step.words_per_s)} words/s  {_rate(step.flops_per_s)}  loss {step.loss:.2f}"
         left = f"  epoch {step.epoch}/{step.epochs}  {step.left_s:.0f} s left"
         return "learning", step.done_words, step.total_words, rates + left
     if hasattr(step, "perplexity"):
@@ -866,7 +887,7 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         loss, keys = step.losses, len(step.frequencies)
         told = f"loss {loss.train_loss:.2g}, test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
         told += f"  restricted {loss.restricted_loss:.2g}  excluded {loss.excluded_loss:.2g}  {keys} frequencies"
-        return step.phase, step.step, step.steps, f"{told}  {_short(step.flops_per_s)}FLOP/s  {step.left_s:.0f} s left"
+        return step.phase, step.step, step.steps, f"{told}  {_rate(step.flops_per_s)}  {step.left_s:.0f} s left"
     if hasattr(step, "left_s"):
         return "counting", step.done, 1.0, f"{step.left_s:.0f} s left"
     if hasattr(step, "done_bytes"):
@@ -880,6 +901,14 @@ def _told(step: Any) -> tuple[str, float, float, str]:
     if step.stage.startswith("downloading"):
         detail = f"{step.done / 1e6:.1f} of {step.total / 1e6:.1f} MB"
     return step.stage, step.done, step.total, detail
+
+
+def _rate(flops_per_s: float) -> str:
+    """FLOP/s, and their share of this machine's float32 peak once `firth ladder` has measured it: nothing is measured unasked."""
+    from firth.roofline import measured
+
+    roof = measured()
+    return f"{_short(flops_per_s)}FLOP/s" + (f" ({flops_per_s / roof.flops_per_s:.0%} of the peak)" if roof else "")
 
 
 def _short(number: float) -> str:
@@ -996,4 +1025,4 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from firth import cli_grok, cli_health, cli_ladder, cli_language, cli_rows  # noqa: E402, F401 - further commands, which take what stands above
+from firth import cli_ladder, cli_grok, cli_health, cli_language, cli_rows  # noqa: E402, F401, I001 - further commands, in the order of the help

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import firth
-from firth.cli import Json, Quiet, SpacePath, _bold, _check_writable, _run, _say, app
+from firth.cli import Json, Quiet, SpacePath, _bold, _check_writable, _run, _say, _table, app
 
 if TYPE_CHECKING:
     from firth.health import Health
 
+COLOURED = {"good": "[green]good[/]", "fair": "[yellow]fair[/]", "poor": "[red]poor[/]"}  # of verdicts
 Rows = Annotated[int, typer.Option(help="Look at so many, drawn at random from more.")]
 Seed = Annotated[int, typer.Option(help="Of what is drawn.")]
 
@@ -39,13 +40,13 @@ def health(
         print(json.dumps(found.as_dict(), ensure_ascii=False))
         return
     print(f"{_bold(str(path))}: {_looked_at(found)}")
-    width = max(len(one.name) for one in found.findings)
-    for one in found.findings:
-        print(f"  {one.verdict:4}  {_bold(f'{one.name:{width}}')}  {one.told}")
-        if one.remedy:
-            print(f"        {'':{width}}  {one.why}")
-            print(f"        {'':{width}}  -> {one.remedy}")
-    print("hubs  " + ", ".join(f"{label} {count:,}" for label, count in found.hubs))
+    columns = [("", "left"), ("finding", "left"), ("figures", "left"), ("why, and what to do", "left")]
+    told = [
+        (COLOURED[one.verdict], one.name, one.told, f"{one.why}\n→ {one.remedy}" if one.remedy else "")
+        for one in found.findings
+    ]
+    _table("", columns, told, wrap=True)
+    print("worst hubs: " + ", ".join(f"{label} {count:,}" for label, count in found.hubs))
 
 
 @app.command()
@@ -53,7 +54,13 @@ def repair(
     path: SpacePath,
     out: Annotated[Path, typer.Option("--out", "-o", help="The .space file to write.")],
     components: Annotated[int, typer.Option(help="Top principal components to remove, of the directions.")] = 0,
-    centre: Annotated[bool, typer.Option("--centre/--no-centre", help="Take the mean of the directions off.")] = True,
+    centre: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the mean of the directions, how much to take off, 0 to 1.",
+            show_default="1 where anisotropy is poor, else 0.25",
+        ),
+    ] = None,
     normalise: Annotated[bool, typer.Option("--normalise", help="Then bring all rows to length 1.")] = False,
     rows: Rows = 50_000,
     seed: Seed = 0,
@@ -81,10 +88,10 @@ def repair(
         print(json.dumps({"before": before.as_dict(), "after": after.as_dict()}, ensure_ascii=False))
         return
     print(_looked_at(before))
-    width = max(len(one.name) for one in before.findings)
-    print(_bold(f"  {'':{width}}  {'before':>9}        {'after':>9}"))
-    for old, new in zip(before.findings, after.findings, strict=True):
-        print(f"  {old.name:{width}}  {old.value:9.3f}  {old.verdict}  {new.value:9.3f}  {new.verdict}")
+    columns = [("", "left"), ("before", "right"), ("", "left"), ("after", "right"), ("", "left")]
+    both = zip(before.findings, after.findings, strict=True)
+    told = [(a.name, f"{a.value:.3f}", COLOURED[a.verdict], f"{b.value:.3f}", COLOURED[b.verdict]) for a, b in both]
+    _table("", columns, told)
 
 
 def _looked_at(found: Health) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from firth._check import ArgumentError
-from firth.cli import Json, Quiet, _bold, _check_writable, _given, _run, _say, app
+from firth.cli import Json, Quiet, _bold, _check_writable, _given, _run, _say, _table, app
 
 if TYPE_CHECKING:
     from firth.cost import Cost, Transformer
@@ -104,7 +102,8 @@ def ladder(
 ) -> None:
     """Climb from three loops of plain Python to the limit of this machine: one matrix product, each rung measured.
 
-    Measures the machine's roofline too and keeps it, for `firth cost`. The picture shows rungs and firth's own operations under
+    Measures the machine's roofline too and keeps it, for `firth cost` and for the share of the peak that learn and grok tell.
+    The picture shows rungs and firth's own operations under
     the roof; it needs firth[maps].
 
     Example: firth ladder -o ladder.png -o ladder.svg
@@ -150,6 +149,7 @@ def ladder(
         for number, rung in enumerate(climbed.rungs, 1)
     ]
     _table("", columns, rows)
+    print("peaks: int8's for int8, float32's for all others, bfloat16 too, which may exceed it")
     for name, why in climbed.left_out.items():
         print(f"not here: {name}: {why}")
 
@@ -313,20 +313,3 @@ def _print_sources(machines: list[Roofline], known: bool) -> None:
     print(f"Peaks: {'; '.join(named)}.")
     if not known:
         print("This machine is not measured yet: firth ladder.")
-
-
-def _table(title: str, columns: list[tuple[str, Any]], rows: list[tuple[str, ...]], *, last: bool = False) -> None:
-    """A table on standard output, as wide as it needs to be where that is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_header=any(name for name, _ in columns)
-    )
-    for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=True)
-    for number, row in enumerate(rows):
-        table.add_row(*row, end_section=last and number == len(rows) - 2)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False).print(table)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from firth._check import FirthError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.learn.word2vec import LearnStep, SkipGram, word2vec_steps
 from firth.maps import Map, map_space_steps
 from firth.space import Hits, Space

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from firth._check import ArgumentError, MissingExtraError, check_choice, check_int
+from firth.chart_colours import BLUE, GREY, INK, ORANGE
 
 if TYPE_CHECKING:
     from firth.space import Space
 
 ENDS = 3  # labels that tell what an end of a learned dimension is about
 AMONG = 10_000  # the most frequent ones, of which those are
-FOR, AGAINST, REST = "#2b6cb0", "#d9822b", "#9aa5b1"
 LONGEST = 60  # characters of a name in a picture
 
 
@@ -87,14 +87,14 @@ class Explanation(NamedTuple):
         for axes, (title, parts) in zip(every, charts, strict=True):
             shares = [part.share for part in parts]
             colours = [
-                REST if part.name.startswith("all other ") else FOR if part.share >= 0 else AGAINST for part in parts
+                GREY if part.name.startswith("all other ") else BLUE if part.share >= 0 else ORANGE for part in parts
             ]
             places = range(len(parts))
             axes.bar_label(axes.barh(places, shares, color=colours, height=0.7), fmt="%+.3f", padding=3, fontsize=9)
             names = [part.name if len(part.name) <= LONGEST else part.name[: LONGEST - 1] + "…" for part in parts]
             axes.set_yticks(places, [name.replace("$", r"\$") for name in names])  # $ would begin mathematics
             axes.invert_yaxis()
-            axes.axvline(0, color="#1f2933", lw=0.8)
+            axes.axvline(0, color=INK, lw=0.8)
             axes.margins(x=0.15)
             axes.set_title(title, loc="left", fontsize=10)
             axes.spines[["top", "right", "left"]].set_visible(False)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from firth._check import ArgumentError
+from firth.views import filled_view, number_view
 
 ROWS = 1_024  # sequences taken from an iterable at once
 ITEMS = 1 << 20  # a step numbers about so many; Ctrl-C waits for it
@@ -147,27 +148,25 @@ class Items:
         import pyarrow.compute as pc
 
         values = lists.flatten()
-        lengths = pc.fill_null(pc.call_function("list_value_length", [lists]), 0).to_numpy(zero_copy_only=False)
+        lengths = filled_view(pc.call_function("list_value_length", [lists]), 0)
         if pa.types.is_fixed_size_list(lists.type):  # whose nulls have places, too
-            lengths = np.where(lists.is_valid().to_numpy(zero_copy_only=False), lists.type.list_size, 0)
+            lengths = np.where(number_view(lists.is_valid()), lists.type.list_size, 0)
         ends = np.cumsum(lengths, dtype=np.int64)
-        valid = values.is_valid().to_numpy(zero_copy_only=False) if values.null_count else ALL
+        valid = number_view(values.is_valid()) if values.null_count else ALL
         if pa.types.is_dictionary(values.type):
-            numbers = pc.fill_null(values.indices, 0) if values.null_count else values.indices
             dictionary = values.dictionary
             kinds = bytes([TEXT]) * len(dictionary)
             if pa.types.is_integer(dictionary.type):
                 dictionary, kinds = pc.cast(dictionary, pa.string()), bytes([INTEGER]) * len(dictionary)
             if (text := _text(dictionary)) is not None and not dictionary.null_count:
-                numbers = numbers.to_numpy(zero_copy_only=False).astype(np.uint32)
+                numbers = filled_view(values.indices, 0).astype(np.uint32)
                 self.reader.numbers(numbers, *text, kinds, valid, ends)
                 return
             values = values.dictionary_decode()
         if (text := _text(values)) is not None:
             self.reader.strings(*text, valid, ends)
         elif pa.types.is_integer(values.type):
-            filled = pc.fill_null(values, 0) if values.null_count else values
-            self._integers(filled.to_numpy(zero_copy_only=False), lengths, position, valid)
+            self._integers(filled_view(values, 0), lengths, position, valid)
         else:
             self._items([row or [] for row in lists.to_pylist()], position)
 

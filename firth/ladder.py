@@ -19,6 +19,7 @@ import numpy as np
 
 from firth import _core
 from firth._check import ArgumentError, MissingExtraError, available_threads, check_int
+from firth.chart_colours import BLUE, GREY, INK, ORANGE
 from firth.cost import operation
 from firth.roofline import Roofline, measure_steps
 from firth.steps import Progress
@@ -40,7 +41,8 @@ class Rung(NamedTuple):
     flops_per_s
         Operations a second: of float32, or what the name says.
     share
-        Of the measured peak of all threads: int8 of that of int8, all others of float32's. 0 on another device.
+        Of the measured peak of all threads: int8 of that of int8, all others of float32's, bfloat16 too, which so may exceed
+        1: its own peak is not measured. 0 on another device.
     speedup
         Over the rung below.
     intensity
@@ -318,8 +320,6 @@ def _one_thread(of: Callable[[], Any]) -> Callable[[], Any]:
 
 # The picture
 
-BLUE, ORANGE, GREY, INK = "#2b6cb0", "#d9822b", "#9aa5b1", "#1f2933"
-
 
 def own_operations() -> dict[str, float]:
     """Operations a byte of what firth itself does."""
@@ -374,7 +374,7 @@ def _draw_rungs(axes: Any, ladder: Ladder) -> None:
 
 def _draw_roof(axes: Any, ladder: Ladder) -> None:
     roof, low, high = ladder.roofline, 0.1, 3000.0
-    tops = {"float32": roof.flops_per_s, "int8": roof.int8_ops_per_s}
+    tops = {"int8": roof.int8_ops_per_s, "float32": roof.flops_per_s}  # what they share is drawn as float32's
     for name, peak in tops.items():
         colour = ORANGE if name == "int8" else INK
         xs = np.array([low, peak / roof.bytes_per_s, high])

@@ -525,9 +525,10 @@ def _row_numbers(rows: Any, n: int) -> tuple[Any, Array]:
     return xp, rows
 
 
-def _mask(xp: Any, mask: Any, shape: tuple[int, int], scores: Array) -> Array:
+def _mask(xp: Any, mask: Array, shape: tuple[int, int], scores: Array) -> Array:
     """A mask that goes with scores (..., h, q, n)."""
-    mask = mask if is_array_api_obj(mask) else xp.asarray(mask, device=device(scores))
+    own = is_array_api_obj(mask) and array_namespace(mask) is xp  # not a list, nor numpy's among others' arrays
+    mask = mask if own else xp.asarray(mask, device=device(scores))
     if "bool" not in str(mask.dtype):
         raise ArgumentError(f"mask must be booleans, true where a query may see a key; got {mask.dtype}")
     wanted = (*scores.shape[:-3], *shape)

@@ -8,6 +8,7 @@ What is measured of this machine is kept in the user's cache folder, by processo
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from firth._check import available_threads
+from firth.atomic import atomic_write
 from firth.steps import Progress
 
 STREAM_BYTES = 1 << 28  # read at once: more than any last-level cache
@@ -81,6 +83,7 @@ PUBLISHED = {
 }
 
 
+@functools.cache
 def processor() -> str:
     """Name of this machine's processor."""
     try:
@@ -131,9 +134,8 @@ def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofl
     path = cache_path(threads)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}.tmp")
-        new.write_text(json.dumps(asdict(roofline)), encoding="utf-8")
-        new.replace(path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(asdict(roofline)), encoding="utf-8")
     except OSError:
         pass  # a cache: whoever cannot keep it measures again
     return roofline

@@ -10,14 +10,14 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from firth._check import ArgumentError, FileFormatError
+from firth._check import ArgumentError, FileFormatError, available_threads
 from firth.space import Space
 from firth.steps import Progress, drain
-from firth.table import Encoder, as_batches
+from firth.table import BATCH_ROWS, Encoder, as_batches
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
-BLOCK_BYTES = 1 << 23  # of a CSV file at a time
-BATCH_ROWS = 1 << 16
+BLOCK_BYTES = 1 << 23  # of a CSV file, by which its columns get their kinds
+PIECE_BYTES = 1 << 25  # of it that all cores read at a time
 
 
 def encode(table: Any, encoder: Encoder | None = None, *, label: str | None = None) -> Space:
@@ -91,7 +91,7 @@ def _encode_steps(
     for batch in batches():
         if row + batch.num_rows > n:
             raise FileFormatError("the table grew while it was read")
-        vectors[row : row + batch.num_rows] = encoder.transform_batch(batch)
+        encoder.transform_batch(batch, vectors[row : row + batch.num_rows])
         row += batch.num_rows
         if label is not None:
             labels += [str(value) for value in batch.column(label).to_pylist()]
@@ -123,13 +123,14 @@ def _file_batches(path: Path, spare: IO[bytes], as_text: set[str | None]) -> Bat
             if kind in (".parquet", ".pq"):
                 import pyarrow.parquet as pq
 
-                with pq.ParquetFile(path) as file:
+                texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+                with pq.ParquetFile(path, read_dictionary=texts) as file:
                     yield from file.iter_batches(BATCH_ROWS)
                 return
             if not kept:
                 writer = None
                 for batch in _csv_batches(path, "\t" if kind == ".tsv" else ",", as_text):
-                    writer = writer or pa.ipc.new_file(spare, batch.schema)
+                    writer = writer or pa.ipc.new_stream(spare, batch.schema)
                     writer.write_batch(batch)
                     yield batch
                 if writer is not None:
@@ -137,9 +138,7 @@ def _file_batches(path: Path, spare: IO[bytes], as_text: set[str | None]) -> Bat
                 kept = True
                 return
             spare.seek(0)
-            with pa.ipc.open_file(spare) as file:
-                for number in range(file.num_record_batches):
-                    yield file.get_batch(number)
+            yield from pa.ipc.open_stream(spare)
         except pa.ArrowInvalid as error:
             text = str(error).splitlines()[0]
             if "conversion error" in text:  # the kinds of columns were told by the first block
@@ -151,20 +150,27 @@ def _file_batches(path: Path, spare: IO[bytes], as_text: set[str | None]) -> Bat
 
 
 def _csv_batches(path: Path, delimiter: str, as_text: set[str | None]) -> Iterator[pa.RecordBatch]:
-    """What looks like whole numbers at first is read as any number; what is empty at first, or is asked for so, as text."""
+    """What looks like whole numbers at first is read as any number; what is empty at first, or is asked for so, as text.
+
+    Texts come as rows of a dictionary: a category is compared once, not once a row.
+    """
     from pyarrow import csv
 
-    reading, parsing = csv.ReadOptions(block_size=BLOCK_BYTES), csv.ParseOptions(delimiter=delimiter)
-
-    def converting(types: dict[str, pa.DataType]) -> csv.ConvertOptions:
-        return csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-
-    with csv.open_csv(path, reading, parsing, converting({})) as first:
-        types = {}
+    parsing, text = csv.ParseOptions(delimiter=delimiter), pa.dictionary(pa.int32(), pa.string())
+    with csv.open_csv(path, csv.ReadOptions(block_size=BLOCK_BYTES), parsing, csv.ConvertOptions()) as first:
+        names, types = first.schema.names, {}
         for part in first.schema:
-            if pa.types.is_null(part.type) or (part.name in as_text and not pa.types.is_boolean(part.type)):
-                types[part.name] = pa.string()
+            asked = part.name in as_text and not pa.types.is_boolean(part.type)
+            if asked or pa.types.is_null(part.type) or pa.types.is_string(part.type):
+                types[part.name] = text
             elif pa.types.is_integer(part.type):
                 types[part.name] = pa.float64()
-    with csv.open_csv(path, reading, parsing, converting(types)) as file:
-        yield from file
+            else:
+                types[part.name] = part.type
+    converting = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    reading = csv.ReadOptions(block_size=PIECE_BYTES // available_threads(), column_names=names)
+    with open(path, "rb") as file:
+        while file.readline().isspace():  # up to the names
+            pass
+        while piece := file.read(PIECE_BYTES) + file.readline():
+            yield from csv.read_csv(pa.BufferReader(piece), reading, parsing, converting).to_batches(BATCH_ROWS)

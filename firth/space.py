@@ -622,7 +622,7 @@ class Space(Mapping[str, np.ndarray]):
 
         return health(self, rows=rows, seed=seed)
 
-    def repair(self, *, centre: bool = True, components: int = 0, normalise: bool = False) -> Space:
+    def repair(self, *, centre: float | None = None, components: int = 0, normalise: bool = False) -> Space:
         """Take off what all rows have in common, into a new space: see `firth.health.repair`."""
         from firth.health import repair
 

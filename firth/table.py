@@ -12,22 +12,25 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from firth._check import ArgumentError, check_choice, check_int, check_number
+from firth.views import filled_view
 
 Kind = Literal["number", "category", "date", "text"]
 OTHER, MISSING = "(other)", "(missing)"
 MOST_DISTINCT = 200_000  # values of a column that are counted at a time; beyond, the rarest are forgotten
+BATCH_ROWS = 1 << 15  # at a time
 SAMPLE = 1 << 20  # numbers that medians are taken of; of more rows a regular sample
 SIF = 1e-3  # Arora, Liang and Ma 2017, section 3: a in a / (a + p(word))
 WORDS = re.compile(r"\w+(?:['’]\w+)*")
 YEAR_S = 365.2425 * 86400
+FARTHEST = 5.0  # standard deviations: what is further out counts as so far; of any column at most 4% is (Chebyshev)
+LEAST_APART = 0.25  # how often two rows differ: where they rarely do, the common value would be in every product
 QUARTILES = 1.3489795  # between the quartiles of a normal distribution lie so many standard deviations
 
 
@@ -42,8 +45,8 @@ class Column:
     centre, scale
         Of numbers: (x - centre) * scale. Of categories the scale stands in the place of the value.
     spread
-        Of dates: the standard deviation in seconds. Times it, the scale is that of the season: sine and cosine have together
-        variance 1, as time divided by it has.
+        Of numbers and dates (in seconds): the standard deviation, by which outliers are told. Times it, a date's scale is that
+        of the season: sine and cosine have together variance 1, as time divided by it has.
     values
         Of categories: those with a place of their own.
     mean
@@ -77,9 +80,10 @@ class Encoder:
     a number or has 500 categories. `weights` says otherwise: a column of weight 2 counts as two would.
 
     numbers
-        (x - mean) / standard deviation, or by median and quartiles; a missing one is the mean, or the median.
+        (x - mean) / standard deviation, or by median and quartiles, within -5..5; a missing one is the mean, or the median.
     categories
-        One place a value, and one for rare and for unknown values, one for missing ones; booleans too.
+        One place a value, and one for rare and for unknown values, one for missing ones; booleans too. A column where nearly all
+        rows are equal has less say, lest rows be alike for what all of them have.
     dates
         Time as a number, and the season as a point on a circle.
     texts
@@ -177,7 +181,7 @@ class Encoder:
                 self.left_out_[name] = column
             else:
                 scale = column.scale * math.sqrt(weight)
-                self.columns_.append(Column(**{**asdict(column), "scale": scale}))
+                self.columns_.append(replace(column, scale=scale))
         if not self.columns_:
             why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out_.items())
             del self.columns_
@@ -224,9 +228,9 @@ class Encoder:
         """`fit`, then `transform`."""
         return self.fit(table).transform(table)
 
-    def transform_batch(self, batch: pa.RecordBatch) -> np.ndarray:
-        """The same of one record batch."""
-        out = np.zeros((batch.num_rows, len(self.dimensions)), np.float32)
+    def transform_batch(self, batch: pa.RecordBatch, out: np.ndarray | None = None) -> np.ndarray:
+        """The same of one record batch; written into `out`, zeros (n, d) of float32, where that is given."""
+        out = np.zeros((batch.num_rows, len(self.dimensions)), np.float32) if out is None else out
         start = 0
         for column in self.columns_:
             if column.name not in batch.schema.names:
@@ -238,11 +242,12 @@ class Encoder:
 
     def _write(self, column: Column, values: pa.Array, out: np.ndarray) -> None:
         if column.kind == "category":
-            known = pc.SetLookupOptions(pa.array(column.values, pa.string()))
-            places = pc.call_function("index_in", [_strings(values)], known)
-            places = places.fill_null(len(column.values)).to_numpy(zero_copy_only=False)
-            places = np.where(np.asarray(values.is_null()), len(column.values) + 1, places)
-            out[np.arange(len(out)), places] = column.scale
+            other, missing = len(column.values), len(column.values) + 1
+            places = {value: place for place, value in enumerate(column.values)} | {None: missing}
+            rows, names = _coded(values)
+            out[np.arange(len(out)), np.array([*(places.get(name, other) for name in names), missing])[rows]] = (
+                column.scale
+            )
         elif column.kind == "text":
             vectors, some = _text_vectors(values, self.space)
             if vectors.shape[1] != len(column.mean):
@@ -253,7 +258,8 @@ class Encoder:
         else:
             numbers = _times(values) if column.kind == "date" else _numbers(column.name, values)
             known = np.isfinite(numbers)
-            out[known, 0] = (numbers[known] - column.centre) * column.scale
+            reach = FARTHEST * column.spread or math.inf  # recipes of before have none
+            out[known, 0] = np.clip(numbers[known] - column.centre, -reach, reach) * column.scale
             if column.kind == "date":
                 angle = numbers[known] * (2 * math.pi / YEAR_S)
                 share = column.scale * column.spread
@@ -335,7 +341,7 @@ def as_batches(table: Any) -> Iterator[pa.RecordBatch]:
         except TypeError:
             kind = type(table).__name__
             raise ArgumentError(f"a table must be a DataFrame of pandas, polars or pyarrow; got {kind}") from None
-    yield from table.to_batches(max_chunksize=1 << 16)
+    yield from table.to_batches(max_chunksize=BATCH_ROWS)
 
 
 # What is seen of a column, batch after batch
@@ -374,7 +380,7 @@ class _Numbers:
             spread = (high - low) / QUARTILES or spread
         if not spread > 1e-12 * abs(centre):
             return "it has one value alone" if self.count else "nothing but missing values"
-        return Column(name, "number", 1 / spread, centre)
+        return Column(name, "number", 1 / spread, centre, spread)
 
 
 class _Dates(_Numbers):
@@ -388,9 +394,8 @@ class _Dates(_Numbers):
         column = super().column(name, n, options)
         if isinstance(column, str):
             return column
-        spread = 1 / column.scale
         # Time and season have half of the say each.
-        return Column(name, "date", math.sqrt(0.5) / spread, column.centre, spread)
+        return replace(column, kind="date", scale=math.sqrt(0.5) * column.scale)
 
 
 class _Categories:
@@ -400,10 +405,12 @@ class _Categories:
         self.many = False
 
     def add(self, values: pa.Array) -> None:
-        self.missing += values.null_count
-        counted = _strings(values).drop_null().value_counts()
-        for value, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
-            self.counts[value] += count
+        rows, names = _coded(values)
+        for name, count in zip([*names, None], np.bincount(rows, minlength=len(names) + 1).tolist(), strict=True):
+            if name is None:
+                self.missing += count
+            elif count:
+                self.counts[name] += count
         if len(self.counts) > MOST_DISTINCT:
             self.many = True
             self.counts = Counter(dict(self.counts.most_common(MOST_DISTINCT // 2)))
@@ -421,7 +428,7 @@ class _Categories:
         apart = 1 - float(np.square(shares).sum())  # how often two rows differ: half their squared distance
         if not apart > 1e-9:
             return "it has one value alone"
-        return Column(name, "category", 1 / math.sqrt(apart), values=[value for value, _ in kept])
+        return Column(name, "category", 1 / math.sqrt(max(apart, LEAST_APART)), values=[value for value, _ in kept])
 
 
 class _Texts:
@@ -452,16 +459,18 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _strings(values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values.cast(pa.string())
+def _coded(values: pa.Array) -> tuple[np.ndarray, list[str | None]]:
+    """Values as rows of a list of names; what is missing as the row after its last."""
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    names = values.dictionary.cast(pa.string()).to_pylist()
+    return filled_view(values.indices, len(names)), names
 
 
 def _numbers(name: str, values: pa.Array) -> np.ndarray:
     """As float64, NaN where a number is missing."""
     try:
-        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return filled_view(values.cast(pa.float64()), math.nan)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ArgumentError(
             f"column {name!r} must be numbers, as it was when they were learned; got {values.type}"
@@ -475,7 +484,7 @@ def _times(values: pa.Array) -> np.ndarray:
         times = values.cast(kind, safe=False).cast(pa.int64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ArgumentError(f"dates are expected, as when they were learned; got {values.type}") from None
-    return times.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / 1000
+    return filled_view(times.cast(pa.float64(), safe=False), math.nan) / 1000
 
 
 def _text_vectors(values: pa.Array, space: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -483,7 +492,7 @@ def _text_vectors(values: pa.Array, space: Any) -> tuple[np.ndarray, np.ndarray]
     index, counts = space.index, space.columns.get("count")
     total = float(np.sum(counts)) if counts is not None else 0.0
     rows, owners = [], []
-    for place, text in enumerate(_strings(values).to_pylist()):
+    for place, text in enumerate(values.cast(pa.string()).to_pylist()):
         found = [row for word in WORDS.findall((text or "").lower()) if (row := index.get(word)) is not None]
         rows += found
         owners += [place] * len(found)

@@ -19,6 +19,7 @@ import numpy as np
 
 from firth._check import ArgumentError, ExpressionError
 from firth.expression import mark
+from firth.views import number_view
 
 ROW = "firth row"  # names a column of row numbers: no Python name, so that no filter can mean it
 COMPARED = {
@@ -76,12 +77,12 @@ def rows_where(where: Any, columns: Mapping[str, Any], n: int) -> np.ndarray:
                     f"where cannot be evaluated: column {name!r} holds values of several types"
                 ) from None
     try:
-        rows = pa.table(arrays).filter(expression).column(ROW).to_numpy()
+        rows = pa.table(arrays).filter(expression).column(ROW).combine_chunks()
     except pa.ArrowException as error:
         reason = str(error.args[0]).split("\n")[0]
         raise ArgumentError(f"where cannot be evaluated: {where} ({reason}); columns: {', '.join(columns)}") from None
     allowed = np.zeros(n, dtype=bool)
-    allowed[rows] = True
+    allowed[number_view(rows)] = True
     return allowed
 
 

@@ -19,6 +19,7 @@ from firth.grokking import analysis, report, training
 from firth.grokking.model import FORMS, pairs, plain, start
 from firth.grokking.training import DECAY, PHASES, Grok, small_loss, step_flops, train_steps
 from firth.ops import softmax
+from firth.steps import drain
 from tests.test_cli import ENVIRONMENT, FIRTH, run
 
 jax = pytest.importorskip("jax")
@@ -218,6 +219,26 @@ def test_everything_is_saved(grokked, tmp_path):
         replace(found, opened=found.opened._replace(frequencies=[])).circle()
 
 
+def test_training_ends_when_every_measure_has_held(monkeypatch):
+    met = iter([False, True, True, False, *[True] * 20])
+    monkeypatch.setattr(training, "_all_met", lambda *_: next(met))
+    reached = drain(train_steps(Grok(p=7, steps=2000)))
+    assert reached.settled
+    assert max(reached.checkpoints) == 700  # four, and then three in a row, a hundred steps each
+    assert max(drain(train_steps(Grok(p=7, steps=1000, all_steps=True))).checkpoints) == 1000
+
+
+def test_the_whole_table_must_be_met(monkeypatch):
+    model = start(7)
+    measured = analysis.Losses(*[1e-9] * 8)
+    rows = [analysis.Row("one", "", 1.0, "", True), analysis.Row("two", "", 1.0, "", True)]
+    for met in (True, False):
+        rows[1] = rows[1]._replace(met=met)
+        monkeypatch.setattr(analysis.Opened, "table", property(lambda _: rows))
+        assert training._all_met(measured, model, np.arange(20)) == met
+    assert not training._all_met(measured._replace(full_loss=1e-3), model, np.arange(20))
+
+
 def test_an_interrupt_keeps_what_was_reached():
     steps = train_steps(Grok(p=7, steps=1000))
     while next(steps).step < 120:
@@ -233,9 +254,8 @@ def test_an_interrupt_keeps_what_was_reached():
 def test_the_settings_are_the_paper_s():
     assert Grok().train_pairs == int(0.3 * 113**2)
     assert DECAY == 1
-    # 12 products a pair and weight: two operations, once forward and twice backward
-    weights = sum(start(113)[name].size for name in ("W_O", "W_in", "W_out", "W_U"))
-    assert step_flops(Grok()) == 6 * 3830 * weights
+    # A pair goes from its mixed values to neurons and logits, and from neurons to logits: once forward and twice backward.
+    assert step_flops(Grok()) == 6 * 3830 * (128 * 512 + 128 * 114 + 512 * 114)
 
 
 @pytest.mark.parametrize(

@@ -107,27 +107,40 @@ def test_repair_agrees_with_the_plain_twin(space, components):
     off = vectors / lengths - (vectors / lengths).mean(axis=0)
     top = np.linalg.svd(off, full_matrices=False)[2][:components]
     expected = lengths * (off - off @ top.T @ top)
-    repaired = space.repair(components=components)
+    repaired = space.repair(centre=1, components=components)
     np.testing.assert_allclose(repaired.vectors, expected, atol=1e-5)  # float32 of numbers below 20
     assert repaired.labels.tolist() == space.labels.tolist()
     assert list(repaired.columns) == ["count"]
-    assert repaired.recipe["repaired"] == [{"centre": True, "components": components, "normalise": False}]
+    assert repaired.recipe["repaired"] == [{"centre": 1.0, "components": components, "normalise": False}]
     assert len(repaired.repair(normalise=True).recipe["repaired"]) == 2
 
 
 def test_repair_improves_what_it_is_for(space):
-    before, after = space.health(), space.repair(components=1, normalise=True).health()
+    before, after = space.health(), space.repair(centre=1, components=1, normalise=True).health()
     assert abs(after["anisotropy"].value) < 0.1 * before["anisotropy"].value
     assert after["norms"].value == pytest.approx(0, abs=1e-6)
-    lengths = space.repair(centre=False, normalise=True)
+    lengths = space.repair(centre=0, normalise=True)
     np.testing.assert_allclose(lengths.vectors * space.norms[:, None], space.vectors, atol=1e-5)
 
 
+def test_repair_takes_a_quarter_of_the_mean_where_anisotropy_is_not_poor(space):
+    before, repaired = space.health()["anisotropy"], space.repair()
+    assert before.verdict == "fair"
+    assert repaired.recipe["repaired"][-1]["centre"] == 0.25
+    np.testing.assert_array_equal(repaired.vectors, space.repair(centre=0.25).vectors)
+    assert repaired.health()["anisotropy"].value < 0.7 * before.value  # 9/16 where lengths stay as they were
+    poor = firth.Space(space.labels, space.vectors + 5)
+    assert poor.health()["anisotropy"].verdict == "poor"
+    assert poor.repair().recipe["repaired"][-1]["centre"] == 1
+
+
 def test_repair_refuses(space):
+    with pytest.raises(ArgumentError, match="centre must be at least 0 and at most 1; got 2"):
+        space.repair(centre=2)
     with pytest.raises(ArgumentError, match=r"components must be in 0\.\.19 \(d - 1\); got 20"):
         space.repair(components=20)
     with pytest.raises(ArgumentError, match="nothing to do"):
-        space.repair(centre=False, components=0)
+        space.repair(centre=0, components=0)
 
 
 def test_the_commands(space, tmp_path):
@@ -135,10 +148,10 @@ def test_the_commands(space, tmp_path):
     space.save(path)
     told, _ = run("health", path, "--rows", 300)
     assert "300 rows drawn at random, of 400 labels x 20 dimensions" in told
-    assert "-> `firth repair`" in told
+    assert "→ `firth repair`" in told
     assert json.loads(run("health", path, "--json")[0]) == space.health().as_dict()
-    told, err = run("repair", path, "-o", out, "--components", 1)
-    assert "centre True, components 1, normalise False" in err
+    told, err = run("repair", path, "-o", out, "--centre", 1, "--components", 1)
+    assert "centre 1.0, components 1, normalise False" in err
     assert "before" in told
     both = json.loads(run("repair", path, "-o", out, "--json", "--quiet")[0])
     assert both["after"] == firth.Space.open(out).health().as_dict()

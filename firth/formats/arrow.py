@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from firth._check import FileFormatError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.formats.parts import Parts
+from firth.views import number_view
 
 MAGIC = b"ARROW1"
 MARK = b"firth-digest:"
@@ -218,13 +219,6 @@ def from_arrow(column: Any, *, trusted: bool = False) -> np.ndarray:
     if pa.types.is_boolean(kind) or str(kind) in ("string", "large_string", "string_view"):
         return np.array(column.to_pylist())
     return column.to_numpy()
-
-
-def number_view(array: Any) -> np.ndarray:
-    """A view of an Arrow array of numbers. `to_numpy` imports pandas first, which takes long and loses a Ctrl-C."""
-    name = str(array.type)
-    kind = np.dtype({"halffloat": "float16", "float": "float32", "double": "float64"}.get(name, name))
-    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from firth._check import FileFormatError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.formats.checks import as_vectors, labels_beside, lost, one_line, read_labels, write_labels
 from firth.formats.parts import Parts
 

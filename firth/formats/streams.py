@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
+from firth.atomic import atomic_write
 from firth.formats import detect, read
 from firth.formats.arrow import verify
-from firth.formats.atomic import atomic_write
 from firth.formats.checks import as_vectors, labels_beside, one_line, read_labels
 from firth.formats.npy import open_npy
 from firth.formats.tables import label_name, table_vectors

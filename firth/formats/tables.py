@@ -15,11 +15,12 @@ from typing import IO, Any, cast
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
-from firth.formats.arrow import as_arrow, from_arrow, number_view
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
+from firth.formats.arrow import as_arrow, from_arrow
 from firth.formats.blocks import BLOCK, GZIP
 from firth.formats.checks import as_vectors, check_labels, lost, one_line, read_recipe
 from firth.formats.parts import Parts
+from firth.views import number_view
 
 LABEL, VECTOR = "label", "vector"
 RECIPE = b"firth.recipe"  # as in .space

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.formats.checks import as_vectors, check_labels, one_line, read_labels, read_recipe
 from firth.formats.parts import Parts
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.formats.blocks import Blocks, Table
 from firth.formats.checks import check_labels, lost
 from firth.formats.parts import Parts

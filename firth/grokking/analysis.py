@@ -7,13 +7,15 @@ of the constant and cos, sin(2 pi k x / p), k = 1..(p - 1) / 2. Logits come as (
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from firth.grokking.model import Model, fast, pairs
+from firth.grokking.model import Model, fast, neuron_map, pairs
 
 KEY_SHARE = 0.02  # of the squared norm of W_L, from which on a frequency is a key: it leaves out what rounding leaves
+FULL_LOSS = 1e-6  # over all pairs, below which a model has grokked: four times the paper's
 ONE_FREQUENCY = 0.85  # of a neuron's variance, from which on it counts as a neuron of one frequency: section 4.2
 
 
@@ -42,6 +44,16 @@ class Losses(NamedTuple):
     cosine_loss: float
     train_accuracy: float
     test_accuracy: float
+
+
+class Row(NamedTuple):
+    """A measure: what the paper has, what we have, what is wanted, and whether that is met."""
+
+    measure: str
+    paper: str
+    ours: float
+    wanted: str
+    met: bool
 
 
 class Opened(NamedTuple):
@@ -95,6 +107,32 @@ class Opened(NamedTuple):
         """Of the neurons, those that one frequency explains."""
         return float((self.neuron_shares > ONE_FREQUENCY).mean())
 
+    @property
+    def table(self) -> list[Row]:
+        """The paper's measures, its figures for p = 113 (sections 4 and 5, appendix C) beside ours."""
+        loss, p = self.losses, len(self.by_difference)
+        full, keys, uniform = loss.full_loss, len(self.frequencies), math.log(p)
+        least = (
+            ("right sums of pairs never seen", "1", loss.test_accuracy, 1.0),
+            ("W_E's variance at key frequencies", "", self.embedding_share, 0.88),
+            ("W_L's variance at key frequencies", "", self.map_share, 0.99),
+            (f"neurons over {ONE_FREQUENCY:.0%} of one frequency", "0.846", self.single_share, 0.7),
+            ("logits as a sum of cosines, R2", "0.95", self.cosine_fit, 0.95),
+        )
+        most = (
+            ("W_L outside of key frequencies", "< 0.0055", self.map_residual, 0.01, "0.01"),
+            ("full loss", "2.41e-07", full, FULL_LOSS, "1e-06"),
+            ("cosine loss", "4.7e-08", loss.cosine_loss, full, "full loss"),
+            ("restricted loss", "5.54e-08", loss.restricted_loss, full, "full loss"),
+            ("sum of squared weights", "942 to 955", self.squared_weights, 1100, "1100"),
+        )
+        return [
+            Row("key frequencies", "5; other seeds 3, 4", keys, "3 to 6", 3 <= keys <= 6),
+            *(Row(name, paper, ours, f">= {bound:g}", ours >= bound) for name, paper, ours, bound in least),
+            *(Row(name, paper, ours, f"< {told}", ours < bound) for name, paper, ours, bound, told in most),
+            Row("excluded loss", "5.27", loss.excluded_loss, f"> ln {p}", loss.excluded_loss > uniform),
+        ]
+
 
 def open_model(model: Model, train: np.ndarray) -> Opened:
     """Find out how a model adds.
@@ -110,7 +148,7 @@ def open_model(model: Model, train: np.ndarray) -> Opened:
     p = len(model["W_E"]) - 1
     logits, hidden = fast(model, pairs(p))
     logits = logits[:, :p]
-    keys, to_logits = key_frequencies(model), neuron_map(model)
+    keys, to_logits = key_frequencies(model), neuron_map(model)[:, :-1]  # (m, p)
     kept = waves(to_logits.T, keys)  # (p, m)
     frequencies, shares = _by_neuron(hidden)
 
@@ -160,14 +198,9 @@ def waves(columns: np.ndarray, keys: list[int]) -> np.ndarray:
     return rows.T @ (rows @ columns)
 
 
-def neuron_map(model: Model) -> np.ndarray:
-    """W_L, from neurons to logits, (m, p): W_out W_U."""
-    return model["W_out"] @ model["W_U"][:, :-1]
-
-
 def key_frequencies(model: Model) -> list[int]:
     """The frequencies at which the map from neurons to logits is not negligible."""
-    power = spectrum(neuron_map({name: np.asarray(model[name], dtype=np.float64) for name in ("W_out", "W_U")}).T)
+    power = spectrum(neuron_map({name: np.asarray(model[name], dtype=np.float64) for name in ("W_out", "W_U")}).T[:-1])
     return (np.flatnonzero(power > KEY_SHARE * power.sum()) + 1).tolist()
 
 

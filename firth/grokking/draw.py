@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firth._check import MissingExtraError
+from firth.chart_colours import BLUE, GREEN, GREY, INK, ORANGE, VIOLET
 from firth.grokking.analysis import ONE_FREQUENCY, cosines
 from firth.grokking.report import plane
 from firth.grokking.training import phase_of
@@ -15,7 +16,6 @@ from firth.grokking.training import phase_of
 if TYPE_CHECKING:
     from firth.grokking.report import Grokked
 
-BLUE, ORANGE, GREEN, VIOLET, GREY, INK = "#2A6FBB", "#D9730D", "#117733", "#882255", "#C9CED6", "#1f2430"
 PHASE_COLOURS = {"memorising": "#f1f3f8", "forming the circuit": "#fdf3e7", "cleaning up": "#edf6ee"}
 IN_A_ROW = 4  # circles
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from firth.ops import attention, layer, lookup, matmul
+from firth.ops import attention, layer, lookup, matmul, softmax
 
 Array = Any  # of numpy, JAX or torch alike
 Model = dict[str, Array]
@@ -70,17 +70,33 @@ def last(model: Model, tokens: Array) -> tuple[Array, Array]:
 
 
 def fast(model: Model, tokens: Array) -> tuple[Array, Array]:
-    """A token at a place has one key and one value, in whichever sum it stands: computed once, then looked up.
+    """A token at a place has one score a head and one value, in whichever sum it stands: computed once, then looked up.
 
-    And = has one query. What is left for each sum is the neurons.
+    Of matrices that follow each other with no bend between them the product is computed once. What is left for each sum are
+    three products: from the mixed values to the neurons and to the logits, and from the neurons to the logits.
     """
     v, d = model["W_E"].shape
+    h, e = HEADS, d // HEADS
     known = model["W_E"] + model["W_pos"][:, None]  # (3, v, d)
     end = known[2, -1:]  # (1, d)
-    rows = tokens + v * np.arange(3)  # a token at a place is a row of (3 v, d)
-    keys, values = (lookup(matmul(known, model[name]).reshape(3 * v, d), rows) for name in ("W_K", "W_V"))  # (b, 3, d)
-    mixed = attention(matmul(end, model["W_Q"]), keys, values, heads=HEADS)  # (1, d) with (b, 3, d) -> (b, 1, d)
-    return _neurons(model, end + matmul(mixed[:, 0], model["W_O"]))
+    query = matmul(end, model["W_Q"]).reshape(h, e) / e**0.5
+    scores = (matmul(known, model["W_K"]).reshape(3, v, h, e) * query).sum(-1)  # (3, v, h)
+    values = matmul(known, model["W_V"])  # (3, v, d)
+    weights = softmax(lookup(scores.reshape(3 * v, h), tokens + v * np.arange(3)), axis=1)  # (b, 3, h)
+    at = lookup(values[0], tokens[:, 0]), lookup(values[1], tokens[:, 1]), values[2, -1:]  # (b, d), (b, d), (1, d)
+    a, b, equals = (weights[:, place, :, None] * value.reshape(-1, h, e) for place, value in enumerate(at))
+    mixed = (a + b + equals).reshape(-1, d)
+
+    bias = matmul(end, model["W_in"])[0] + model["b_in"]
+    hidden = layer(mixed, matmul(model["W_O"], model["W_in"]), bias, "relu")  # (b, d) x (d, m) -> (b, m)
+    logits = matmul(mixed, matmul(model["W_O"], model["W_U"]))  # (b, d) x (d, v) -> (b, v)
+    bias = matmul(end + model["b_out"], model["W_U"])[0]
+    return logits + layer(hidden, neuron_map(model), bias, "identity"), hidden  # (b, m) x (m, v) -> (b, v)
+
+
+def neuron_map(model: Model) -> Array:
+    """W_L, from neurons to logits, (m, p + 1): W_out W_U."""
+    return matmul(model["W_out"], model["W_U"])
 
 
 FORMS: dict[str, Callable[[Model, Array], tuple[Array, Array]]] = {"plain": plain, "last": last, "fast": fast}

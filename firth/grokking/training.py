@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,13 +16,14 @@ import numpy as np
 
 from firth._check import ArgumentError, MissingExtraError, TrainingError, check_int, check_number
 from firth.cost import operation
-from firth.grokking.analysis import Losses, key_frequencies, losses
+from firth.grokking.analysis import FULL_LOSS, Losses, key_frequencies, losses, open_model
 from firth.grokking.model import Model, fast, pairs, start
 
 WARM_UP = 10  # steps over which the rate rises; with betas and decay the paper's
 BETAS = (0.9, 0.98)
 DECAY = 1.0
 MEASURED = 100  # times in a training at most, and every so many steps at most
+SETTLED = 3  # measures in a row that meet the whole table end a training
 SCANNED = 20  # steps between two looks at Ctrl-C
 PHASES = ("memorising", "forming the circuit", "cleaning up")
 KNOWN = 0.99  # accuracy on the pairs trained on, at which they are memorised
@@ -37,13 +38,15 @@ class Grok:
     p
         The modulus, an odd prime.
     steps
-        Of training.
+        Of training, at most.
     rate
         Of learning. The paper's is 1e-3; three times that gets to the same circuit in a few thousand steps.
     share
         Of the pairs to train on, by default 0.3 (113 / p)^(2/3): the paper's for 113; fewer numbers need a larger one.
     seed
         Of the first weights, and of which pairs are trained on.
+    all_steps
+        Take all steps. By default training ends when every measure of the paper's table has been met `SETTLED` times in a row.
     """
 
     p: int = 113
@@ -51,6 +54,7 @@ class Grok:
     rate: float = 3e-3
     share: float | None = None
     seed: int = 0
+    all_steps: bool = False
 
     def __post_init__(self) -> None:
         p = check_int("p", self.p, 7, 499)
@@ -117,8 +121,8 @@ class Trained(NamedTuple):
         Step -> the model then, the first and the last among them.
     elapsed_s
         Of training, compiling and measuring included.
-    interrupted
-        Whether Ctrl-C ended it.
+    interrupted, settled
+        Whether Ctrl-C ended it, or that every measure had been met for a while.
     """
 
     model: Model
@@ -126,6 +130,7 @@ class Trained(NamedTuple):
     checkpoints: dict[int, Model]
     elapsed_s: float
     interrupted: bool
+    settled: bool
 
 
 def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
@@ -163,11 +168,11 @@ def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
         return (optax.apply_updates(model, change), moments), value
 
     many = jax.jit(lambda state, n: jax.lax.scan(one, state, None, length=n)[0], static_argnums=1)
-    logits_of = jax.jit(lambda model: fast(model, jnp.asarray(tokens))[0][:, : options.p])
+    logits_of = logits_function(options.p)
 
     def measure(model: Model) -> tuple[Losses, list[int]]:
         keys = key_frequencies(model)
-        measured = losses(np.asarray(logits_of(model), dtype=np.float64), train, keys)
+        measured = losses(logits_of(model), train, keys)
         if not math.isfinite(measured.train_loss):
             raise TrainingError(f"training diverged by step {done}; use a lower rate than {options.rate:g}")
         return measured, keys
@@ -178,14 +183,14 @@ def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
     done, training_s, interrupted = 0, 0.0, False
     checkpoints = {0: _as_numpy(state[0])}
     measured, keys = measure(checkpoints[0])
-    worst = measured.test_loss
+    worst, held = measured.test_loss, 0
     try:
         while True:
             elapsed, speed = time.perf_counter() - began, done / training_s if done else 0.0
             left = (options.steps - done) * elapsed / done if done else 0.0
             phase = phase_of(measured, worst)
             yield GrokStep(done, options.steps, phase, measured, keys, speed, speed * flops, elapsed, left)
-            if done == options.steps:
+            if done == options.steps or (held == SETTLED and not options.all_steps):
                 break
             before = time.perf_counter()
             n = min(SCANNED, every - done % every, options.steps - done)
@@ -195,10 +200,25 @@ def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
                 checkpoints[done] = _as_numpy(state[0])
                 measured, keys = measure(checkpoints[done])
                 worst = max(worst, measured.test_loss)
+                held = held + 1 if _all_met(measured, checkpoints[done], train) else 0
     except KeyboardInterrupt:
         interrupted = True
         checkpoints[done] = _as_numpy(state[0])
-    return Trained(checkpoints[done], train, checkpoints, time.perf_counter() - began, interrupted)
+    return Trained(checkpoints[done], train, checkpoints, time.perf_counter() - began, interrupted, held >= SETTLED)
+
+
+def logits_function(p: int) -> Callable[[Model], np.ndarray]:
+    """What gives a model's logits of all pairs, (p p, p) float64."""
+    import jax
+
+    tokens = jax.numpy.asarray(pairs(p))
+    compiled = jax.jit(lambda model: fast(model, tokens)[0][:, :p])
+    return lambda model: np.asarray(compiled(model), dtype=np.float64)
+
+
+def _all_met(measured: Losses, model: Model, train: np.ndarray) -> bool:
+    """Whether a model meets the paper's table; opened only where it can."""
+    return measured.full_loss < FULL_LOSS and all(row.met for row in open_model(model, train).table)
 
 
 def _as_numpy(model: Model) -> Model:
@@ -224,7 +244,7 @@ def phase_of(measured: Losses, worst: float) -> str:
 def step_flops(options: Grok) -> int:
     """Operations of one step: the products of all pairs, once forward and twice backward; what is looked up is not counted."""
     b, d, m, v = options.train_pairs, 128, 512, options.p + 1
-    shapes = ((b, d, d), (b, d, m), (b, m, d), (b, d, v))
+    shapes = ((b, d, m), (b, d, v), (b, m, v))
     return 3 * sum(operation("matmul", *shape).flops for shape in shapes)
 
 

@@ -107,7 +107,7 @@ class Map:
         ArgumentError
             If the suffix is another.
         """
-        from firth.formats.atomic import atomic_write
+        from firth.atomic import atomic_write
         from firth.maps import draw, page
 
         pictures = {".png": draw.write_png, ".svg": draw.write_svg}
