@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firth._check import ArgumentError
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 
 SUFFIXES = (".html", ".png", ".svg", ".json")
 

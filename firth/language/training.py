@@ -27,8 +27,8 @@ from firth._check import (
     check_int,
     check_number,
 )
+from firth.atomic import atomic_write
 from firth.cost import parts, total
-from firth.formats.atomic import atomic_write
 from firth.language.company import Baselines, baselines
 from firth.language.model import Architecture, Model, forward, start
 from firth.roofline import PUBLISHED, measure_steps, measured

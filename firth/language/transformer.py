@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from firth._check import ArgumentError, FileFormatError, check_int, check_number
-from firth.formats.atomic import atomic_write
+from firth.atomic import atomic_write
 from firth.language.inside import Inside, Layer
 from firth.language.model import (
     Architecture,

@@ -128,7 +128,7 @@ class Map:
         MissingExtraError
             If Pillow, which comes with matplotlib, is not installed.
         """
-        from firth.formats.atomic import atomic_write
+        from firth.atomic import atomic_write
         from firth.maps import panels
 
         write = {".gif": panels.write_gif, ".html": lambda drawn, path: panels.write([drawn], path)}
@@ -246,7 +246,7 @@ def compare(maps: Sequence[Map], path: str | Path) -> None:
     ArgumentError
         If there is none, their labels differ, or the suffix is another.
     """
-    from firth.formats.atomic import atomic_write
+    from firth.atomic import atomic_write
     from firth.maps import panels
 
     check_map_path(path, (".html", ".htm"), "a comparison")
