@@ -67,7 +67,7 @@ fn rate_int8_avx512(duration: Duration) -> f64 {
 #[target_feature(enable = "avx2,fma,bmi2")]
 fn rate_int8_avx2(duration: Duration) -> f64 {
     // SAFETY: the attribute above says what the processor has.
-    unsafe { rate_int8::<Avx2, 2>(duration) }
+    unsafe { rate_int8::<Avx2, 4>(duration) }
 }
 
 /// Operations a second of one thread: four products and sums of each of sixteen keys at a time.

@@ -6,7 +6,7 @@
 //! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512, Avx512Half};
+use crate::simd::{Avx2Whole, Avx512, Avx512Half};
 use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf};
 
 /// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
@@ -35,7 +35,7 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, int8_avx512),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => product::<Avx2, 1, 1, 2>(a, b, 128, shape, out, threads, int8_avx2),
+        Level::Avx2 => product::<Avx2Whole, 1, 1, 2>(a, b, 128, shape, out, threads, int8_avx2),
         _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, block::<Portable, 1, 1>),
     }
 }
@@ -164,8 +164,8 @@ unsafe fn int8_avx512(of: &Block<Avx512>, out: &mut [i32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi2")]
-unsafe fn int8_avx2(of: &Block<Avx2>, out: &mut [i32]) {
-    unsafe { block::<Avx2, 1, 2>(of, out) }
+unsafe fn int8_avx2(of: &Block<Avx2Whole>, out: &mut [i32]) {
+    unsafe { block::<Avx2Whole, 1, 2>(of, out) }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -5,7 +5,7 @@
 //! "euclidean" it is <q, x> - |x|^2 / 2, which orders keys as the distance does.
 
 use super::Metric;
-use super::codes::{Codes, LARGEST, MOST_DIMENSIONS, whole};
+use super::codes::{Codes, MOST_DIMENSIONS, whole};
 
 /// Unit roundoff of float32.
 const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
@@ -62,9 +62,16 @@ pub struct Query {
 }
 
 impl Query {
-    /// Codes of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
+    /// Codes, none above `largest`, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
     /// longer or shorter than the keys, or with very many dimensions.
-    pub fn new(query: &[f64], coordinates: &[f64], metric: Metric, codes: &Codes, out: &mut Vec<i8>) -> Option<Query> {
+    pub fn new(
+        query: &[f64],
+        coordinates: &[f64],
+        metric: Metric,
+        codes: &Codes,
+        largest: f64,
+        out: &mut Vec<i8>,
+    ) -> Option<Query> {
         let d = query.len() as f64;
         let squared_norm: f64 = query.iter().map(|q| q * q).sum();
         let (norm, unit) = (squared_norm.sqrt(), codes.unit);
@@ -73,8 +80,7 @@ impl Query {
         if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || query.len() > MOST_DIMENSIONS {
             return None;
         }
-        let largest = coordinates.iter().fold(norm / d.sqrt(), |largest, y| largest.max(y.abs()));
-        let worth = largest / LARGEST;
+        let worth = coordinates.iter().fold(norm / d.sqrt(), |most, y| most.max(y.abs())) / largest;
         let inverse = 1.0 / worth;
         out.clear();
         let (mut residual, mut sum) = (0.0, 0i32);

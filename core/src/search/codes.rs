@@ -19,7 +19,7 @@ pub const TILE: usize = 3 * PANEL;
 /// A zero among keys: codes are c + 128, for the instructions multiply unsigned by signed numbers.
 const ZERO: u8 = 128;
 /// The largest code.
-pub const LARGEST: f64 = 127.0;
+const LARGEST: f64 = 127.0;
 /// Above it the sums of 32 bits might overflow: d 127^2 < 2^31 holds to twice that.
 pub const MOST_DIMENSIONS: usize = 1 << 16;
 /// Panels that a thread takes at once.

@@ -85,7 +85,7 @@ impl Task<'_> {
             Level::Avx2 if alone => unsafe { run_avx2::<1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { run_avx2::<2, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
+            Level::Avx2 => unsafe { run_avx2::<4, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
             // SAFETY: it runs everywhere.
             _ if alone => unsafe { run::<Portable, 1, 1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
@@ -119,10 +119,10 @@ impl Task<'_> {
     }
 
     /// A query's bound, and its codes; None if it cannot be scanned by codes.
-    fn coded(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
+    fn coded<S: Int8>(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
         let m = coordinates.len() * self.d / self.queries.len();
         let query = &self.queries[i * self.d..][..self.d];
-        Query::new(query, &coordinates[i * m..][..m], self.metric, self.codes?, codes)
+        Query::new(query, &coordinates[i * m..][..m], self.metric, self.codes?, S::LARGEST_QUERY, codes)
     }
 
     fn vector(&self, row: usize) -> &[f32] {
@@ -152,7 +152,7 @@ fn run_avx512<const P: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS
     unsafe { run::<Avx512, P, G, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
 }
 
-// A panel and a query take four registers of AVX2: two queries eight, with four for the keys, of sixteen.
+// A panel and a query take two registers of AVX2: four queries eight, with two for the keys and some for their products, of sixteen.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi2")]
 fn run_avx2<const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
@@ -276,7 +276,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let (mut plain, mut signed, coordinates) = (Vec::new(), Vec::new(), task.coordinates());
         let least = task.strips.as_ref().map(Strips::least_of_queries);
         for i in 0..scan.exact.len() {
-            let Some(coded) = task.coded(i, &coordinates, &mut signed) else {
+            let Some(coded) = task.coded::<S>(i, &coordinates, &mut signed) else {
                 scan.bests.push(Best::new(task.goal, |score| score));
                 plain.push(i);
                 continue;
@@ -311,7 +311,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let (mut signed, coordinates) = (Vec::new(), task.coordinates());
         for i in queries {
             self.bests[i].forget();
-            let coded = task.coded(i, &coordinates, &mut signed).expect("it had codes before");
+            let coded = task.coded::<S>(i, &coordinates, &mut signed).expect("it had codes before");
             self.place(i, coded, &signed);
         }
     }

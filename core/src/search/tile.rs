@@ -235,13 +235,13 @@ impl Block {
         self.tiles.iter().enumerate().skip(from).filter_map(|(at, tile)| Some((at, tile.share?)))
     }
 
-    /// Where the codes of some of a tile's panels lie among all, and those of as many that come next.
+    /// Where the codes of a tile lie, and those of the one that comes next.
     #[inline(always)]
-    fn panels(&self, tile: usize, panels: Range<usize>) -> [usize; 2] {
-        let (first, after) = (self.tiles[tile].first / PANEL, self.tiles.get(tile + 1));
-        let next =
-            if panels.end < PANELS { first + panels.end } else { after.map_or(first, |tile| tile.first / PANEL) };
-        [first + panels.start, next]
+    fn places(&self, codes: &Codes, tile: usize) -> [*const u8; 2] {
+        let (all, stride) = (codes.panels(0..0).as_ptr(), codes.stride());
+        let place = |tile: &Tile| all.wrapping_add(tile.first / PANEL * stride);
+        let here = place(&self.tiles[tile]);
+        [here, self.tiles.get(tile + 1).map_or(here, place)]
     }
 }
 
@@ -308,11 +308,12 @@ pub unsafe fn reaching<
         // SAFETY: the caller's.
         unsafe {
             let least = group.least(share);
+            let places = block.places(codes, tile);
             let mut any = false;
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
-                    let sums = sums::<S, P, Q, G>(codes, block.panels(tile, panel..panel + P), group, first);
+                    let sums = sums::<S, P, Q, G>(codes, places, panel, group, first);
                     any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
@@ -324,19 +325,24 @@ pub unsafe fn reaching<
     None
 }
 
-/// Products of codes of P panels with those of Q queries, from the `first` of a group on.
+/// Products of codes of P panels of a tile with those of Q queries, from the `first` of a group on.
 #[inline(always)]
 unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
     codes: &Codes,
-    [panel, next]: [usize; 2],
+    [tile, after]: [*const u8; 2],
+    panel: usize,
     group: &Group<S, G>,
     first: usize,
 ) -> [[S::Sums; P]; Q] {
     unsafe {
         let (steps, stride, queries) = (codes.steps, codes.stride(), group.packed.as_ptr().add(first));
-        let [panels, next] = [panel, next].map(|panel| codes.panels(panel..panel + P).as_ptr());
+        let panels = tile.add(panel * stride);
         // The panels that come next, where the first-level cache holds both; long panels are asked for as they are read.
-        let next = if 4 * P * stride <= 3 * FIRST_CACHE { next } else { panels.wrapping_add(LINES_AHEAD) };
+        let next = match panel + P < PANELS {
+            _ if 4 * P * stride > 3 * FIRST_CACHE => panels.wrapping_add(LINES_AHEAD),
+            true => panels.wrapping_add(P * stride),
+            false => after,
+        };
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
@@ -482,12 +488,13 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
     let mut most = Share::default();
     for (tile, share) in block.open(0) {
         most = most.max(share);
+        let places = block.places(codes, tile);
         for first in (0..G).step_by(Q) {
             for panel in (0..PANELS).step_by(P) {
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let sums = sums::<S, P, Q, G>(codes, block.panels(tile, panel..panel + P), group, first);
+                    let sums = sums::<S, P, Q, G>(codes, places, panel, group, first);
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Sixteen floats in two 256-bit registers.
 
+use super::narrow::{Narrow, add_codes};
 use super::{Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
@@ -106,14 +107,64 @@ impl Simd for Avx2 {
 /// Codes widened to 16 bits: `vpmaddwd` is exact, where `vpmaddubsw` would saturate at 32,767, and two products of codes may
 /// reach 64,770. Two sums a key, of the even and of the odd pairs of codes, that are added at the end.
 impl Int8 for Avx2 {
+    // Two products of 255 and 63 and their sum are within 16 bits.
+    const LARGEST_QUERY: f64 = 63.0;
+    type Packed = [i8; 4];
+    type Query = __m256i;
+    type Keys = [__m256i; 2];
+    type Sums = [__m256i; 2];
+
+    #[inline(always)]
+    fn pack(codes: [i8; 4]) -> Self::Packed {
+        codes
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const Self::Packed) -> Self::Query {
+        unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> Self::Keys {
+        unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
+    }
+    #[inline(always)]
+    unsafe fn start(value: i32) -> Self::Sums {
+        unsafe { [_mm256_set1_epi32(value); 2] }
+    }
+    #[inline(always)]
+    unsafe fn dot(s: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            [
+                _mm256_add_epi32(s[0], _mm256_madd_epi16(_mm256_maddubs_epi16(keys[0], query), ones)),
+                _mm256_add_epi32(s[1], _mm256_madd_epi16(_mm256_maddubs_epi16(keys[1], query), ones)),
+            ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn floats(s: Self::Sums) -> Two {
+        unsafe { (_mm256_cvtepi32_ps(s[0]), _mm256_cvtepi32_ps(s[1])) }
+    }
+    #[inline(always)]
+    unsafe fn integers(s: Self::Sums) -> [i32; LANES] {
+        // SAFETY: sixteen lanes of 32 bits either way.
+        unsafe { std::mem::transmute(s) }
+    }
+}
+
+/// Products of all codes of eight bits, which take 16 bits a number with AVX2.
+#[derive(Clone, Copy)]
+pub struct Avx2Whole;
+
+impl Narrow for Avx2Whole {
+    type Out = i32;
     type Packed = [i16; 4];
     type Query = __m256i;
     type Keys = [__m256i; 4];
     type Sums = [__m256i; 4];
 
     #[inline(always)]
-    fn pack(codes: [i8; 4]) -> Self::Packed {
-        codes.map(i16::from)
+    fn pack(bytes: [u8; 4]) -> Self::Packed {
+        bytes.map(|byte| i16::from(byte as i8))
     }
     #[inline(always)]
     unsafe fn query(p: *const Self::Packed) -> Self::Query {
@@ -131,8 +182,8 @@ impl Int8 for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn start(value: i32) -> Self::Sums {
-        unsafe { [_mm256_set1_epi64x(i64::from(value as u32)); 4] } // to the even pairs
+    unsafe fn zero() -> Self::Sums {
+        unsafe { [_mm256_setzero_si256(); 4] }
     }
     #[inline(always)]
     unsafe fn dot(s: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
@@ -146,16 +197,9 @@ impl Int8 for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn floats(s: Self::Sums) -> Two {
-        unsafe {
-            let [low, high] = whole(s);
-            (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
-        }
-    }
-    #[inline(always)]
-    unsafe fn integers(s: Self::Sums) -> [i32; LANES] {
+    unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
         // SAFETY: sixteen lanes of 32 bits either way.
-        unsafe { std::mem::transmute(whole(s)) }
+        add_codes(out, unsafe { std::mem::transmute::<[__m256i; 2], [i32; LANES]>(whole(sums)) });
     }
 }
 

@@ -14,7 +14,7 @@ mod portable;
 mod wide;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2;
+pub use avx2::{Avx2, Avx2Whole};
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::Int8;

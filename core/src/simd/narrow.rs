@@ -25,6 +25,7 @@ pub trait Narrow: Copy {
     unsafe fn add_to(out: &mut [Self::Out], sums: Self::Sums);
 }
 
+/// With AVX2 `Avx2Whole` takes its place: codes of b may be larger than LARGEST_QUERY.
 impl<S: Int8> Narrow for S {
     type Out = i32;
     type Packed = <S as Int8>::Packed;
@@ -54,14 +55,19 @@ impl<S: Int8> Narrow for S {
     }
     #[inline(always)]
     unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
-        let sums = unsafe { S::integers(sums) };
-        if let Ok(out) = <&mut [i32; LANES]>::try_from(&mut *out) {
-            *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i])); // one instruction, mostly
-            return;
-        }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = out.wrapping_add(sum);
-        }
+        add_codes(out, unsafe { S::integers(sums) });
+    }
+}
+
+/// Add the first sums to `out`, sixteen at most.
+#[inline(always)]
+pub fn add_codes(out: &mut [i32], sums: [i32; LANES]) {
+    if let Ok(out) = <&mut [i32; LANES]>::try_from(&mut *out) {
+        *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i])); // one instruction, mostly
+        return;
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = out.wrapping_add(sum);
     }
 }
 
