@@ -5,7 +5,7 @@ import firth.search
 from firth import _core
 from firth.directions import leading_directions
 from firth.results import METRICS
-from firth.search import Index, duplicates, neighbors, top_k, within
+from firth.search import Index, duplicates, neighbors
 
 
 def decaying(n, d, seed=0):
@@ -35,36 +35,30 @@ def test_no_directions_where_they_would_not_help():
     assert leading_directions(np.zeros((3000, 128), np.float32)) is None
 
 
-@pytest.fixture
-def always_tried(monkeypatch):
-    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
-
-
-@pytest.mark.usefixtures("always_tried")
 @pytest.mark.parametrize("metric", METRICS)
-def test_answers_by_directions_are_the_same(metric):
+def test_answers_by_directions_are_the_same(metric, monkeypatch):
     keys = decaying(2500, 128, seed=1) * np.random.default_rng(2).lognormal(size=(2500, 1)).astype(np.float32)
     keys[100:140] = keys[7]  # ties
     keys[5] = 0
-    index = Index(keys)
-    found = index.top_k(keys[:520], 10, metric=metric)
-    assert index.code_bytes < 2500 * 90  # of directions; those of all numbers take d + 8, 136 a key
-    plain = [top_k(query, keys, 10, metric=metric) for query in keys[:520]]
-    np.testing.assert_array_equal(found.rows, [answer.rows for answer in plain])
-    np.testing.assert_array_equal(found.scores, [answer.scores for answer in plain])
-    least = found.scores[:, -1].mean()
-    matches = index.within(keys[:40], least, metric=metric)
-    np.testing.assert_array_equal(matches.rows, within(keys[:40], keys, least, metric=metric).rows)
+    plain = Index(keys)
+    answers = plain.top_k(keys[:520], 10, metric=metric)
+    least = answers.scores[:, -1].mean()
+    matches = plain.within(keys[:40], least, metric=metric)
     graph = neighbors(keys, 7, metric=metric)
-    others = [top_k(keys[row], keys, 8, metric=metric).rows for row in range(0, 2500, 50)]
-    rows = [
-        [other for other in found if other != row][:7] for row, found in zip(range(0, 2500, 50), others, strict=True)
-    ]
-    np.testing.assert_array_equal(graph.rows[::50], rows)
+    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    index = Index(keys)
+    for found, expected in [
+        (index.top_k(keys[:520], 10, metric=metric), answers),
+        (index.within(keys[:40], least, metric=metric), matches),
+        (neighbors(keys, 7, metric=metric), graph),
+    ]:
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+    assert index.code_bytes < 2500 * 90 < plain.code_bytes  # of directions; of all numbers d + 8, 136 a key
 
 
-@pytest.mark.usefixtures("always_tried")
-def test_duplicates_by_directions_are_the_same():
+def test_duplicates_by_directions_are_the_same(monkeypatch):
+    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
     keys = decaying(2500, 128, seed=3)
     keys[1000:1100] = keys[:100] * 2
     pairs = duplicates(keys, 0.99999)

@@ -171,6 +171,11 @@ impl Query {
     pub fn in_key_units(&self, least: f64) -> f64 {
         below(least / self.per_key_unit)
     }
+
+    /// A guess back in key units, no less than it is: what it ruled out scores less.
+    pub fn guess_in_key_units(&self, guess: f64) -> f64 {
+        -below(-guess / self.per_key_unit)
+    }
 }
 
 /// A number of *key units* that is no more than a score of a row of the keys. They are scan units that know no query: scores

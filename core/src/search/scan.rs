@@ -212,7 +212,7 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
     let mut least = vec![[f64::NEG_INFINITY; 2]; scan.bests.len()];
     for (place, &i) in scan.places.iter().enumerate() {
         let (query, best) = (scan.groups[place / G].query(place % G), &scan.bests[i]);
-        least[i] = [best.threshold, best.guessed()].map(|threshold| query.in_key_units(threshold));
+        least[i] = [query.in_key_units(best.threshold), query.guess_in_key_units(best.guessed())];
     }
     Some((scan.bests.into_iter().map(Best::finish).collect(), least))
 }
