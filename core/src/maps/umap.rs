@@ -204,12 +204,12 @@ impl Layout {
                     }
                 }
             }
-            let mut bits = 0;
+            let (here, mut bits) = (at, 0); // pushes do not wait for each other
             for negative in 0..options.negatives {
                 bits = if negative % 2 == 0 { rng.bits() } else { bits >> 32 };
                 let other = &others[((u64::from(bits as u32) * others.len() as u64) >> 32) as usize];
-                let by = self.push.at(squared(&at, other));
-                (0..D).for_each(|i| at[i] += rate * (by * (at[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP));
+                let by = self.push.at(squared(&here, other));
+                (0..D).for_each(|i| at[i] += rate * (by * (here[i] - other[i])).clamp(-FURTHEST_STEP, FURTHEST_STEP));
             }
         }
         at
