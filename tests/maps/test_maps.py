@@ -106,15 +106,15 @@ def test_new_points_are_placed_in_their_clusters(method, dims):
 
 @pytest.mark.parametrize("method", ["umap", "tsne"])
 def test_a_map_starts_from_another(method):
-    # A sheet: parts that no edge connects would drift as they please.
-    sheet = np.random.default_rng(0).uniform(-1, 1, (300, 2)) @ np.eye(2, 12) + [[0.0] * 11 + [2.0]]
-    space = Space(map(str, range(300)), sheet)
-    first = map_space(space, "pca", top=100)
+    # A sheet: parts that no edge connects would drift as they please, and so would few points.
+    sheet = np.random.default_rng(0).uniform(-1, 1, (1000, 2)) @ np.eye(2, 12) + [[0.0] * 11 + [2.0]]
+    space = Space(map(str, range(1000)), sheet)
+    first = map_space(space, "pca", top=600)
     turned = type(first)(first.space, -first.points, first.rows, "pca", first.colours, {}, first.recipe)
     drawn = map_space(space, method, init=turned)
-    known = drawn.points[:100]
+    known = drawn.points[:600]
     correlation = np.corrcoef(known.T, turned.points.T)[[0, 1], [2, 3]]
-    assert (correlation > 0.5).all()  # it keeps the side of the other
+    assert (correlation > 0.5).all()  # it keeps the side of the other: 0.8 and more either way up
     with pytest.raises(ShapeError, match="init must be a map in 3 dimensions"):
         map_space(space, method, init=first, dims=3)
     with pytest.raises(ShapeError, match="init must have a row for each point"):
