@@ -1009,7 +1009,13 @@ def main() -> None:
         show()  # wrong usage
         sys.exit(exit_code)
     if code == INTERRUPTED:  # which is also how Typer reports Ctrl-C
-        _fail("interrupted; nothing is left half-written", INTERRUPTED)
+        try:
+            _fail("interrupted; nothing is left half-written", INTERRUPTED)
+        finally:
+            sys.stderr.flush()
+            os._exit(
+                INTERRUPTED
+            )  # at once: threads of JAX may still compute, and crash where the interpreter is taken apart
     sys.exit(code or 0)
 
 

@@ -41,7 +41,7 @@ CLIP = 1.0  # the length of the slope at most
 MOST_HELD_OUT = 100_000  # tokens
 PEEKED = 8_192  # of them are looked at while training goes on
 PEEKS = 20  # times
-SCAN_FLOPS = 5e10  # between two looks at Ctrl-C, and two drawings of progress: about a second on two cores
+SCAN_FLOPS = 2e10  # between two looks at Ctrl-C, and two drawings of progress: less than half a second on two cores
 LOGITS_BYTES = 32 << 20  # of logits that are held at once
 CHECKPOINT_S = 60.0  # between two checkpoints
 MEASURED_FLOPS = 1e13  # training longer than that measures the peak where nobody has yet
@@ -405,6 +405,7 @@ def train_steps(
         state, done, curve, losses = read_checkpoint(checkpoint, state, identity)
     state = jax.device_put(state, everywhere)
     began_at, began, training_s, written = done, time.perf_counter(), 0.0, time.perf_counter()
+    values: Any = None
     scan = int(max(1, min(64, SCAN_FLOPS // flops)))
     every = scan * -(-steps // (PEEKS * scan))  # steps between two looks at the perplexity
     if not curve:
@@ -426,7 +427,7 @@ def train_steps(
             numbers = np.arange(done * b, (done + n) * b).reshape(n, a, b // a)
             batches = jax.device_put(windows(seen, t, numbers, options.seed), shared)
             after, values = many(state, batches)
-            while not values.is_ready():  # so that Ctrl-C need not wait
+            while not values.is_ready():  # so that Ctrl-C is heard at once
                 time.sleep(0.005)
             so_far = losses + np.asarray(values).tolist()
             state, done, losses = after, done + n, so_far  # at once, whenever Ctrl-C comes
@@ -441,6 +442,7 @@ def train_steps(
     except KeyboardInterrupt:
         if checkpoint is not None:
             write_checkpoint(checkpoint, state, done, curve, losses, identity)
+        jax.block_until_ready(values)  # a process that ends while JAX computes may crash
         if not keep_on_interrupt:
             raise
     model = jax.tree.map(np.asarray, state[0])
