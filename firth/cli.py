@@ -1009,13 +1009,11 @@ def main() -> None:
         show()  # wrong usage
         sys.exit(exit_code)
     if code == INTERRUPTED:  # which is also how Typer reports Ctrl-C
-        try:
-            _fail("interrupted; nothing is left half-written", INTERRUPTED)
-        finally:
-            sys.stderr.flush()
-            os._exit(
-                INTERRUPTED
-            )  # at once: threads of JAX may still compute, and crash where the interpreter is taken apart
+        _say_wrong("interrupted; nothing is left half-written")
+        sys.stderr.flush()
+        os._exit(
+            INTERRUPTED
+        )  # at once: threads of JAX may still compute, and crash where the interpreter is taken apart
     sys.exit(code or 0)
 
 
@@ -1026,9 +1024,13 @@ def _message(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    _say_wrong(message)
+    sys.exit(code)
+
+
+def _say_wrong(message: str) -> None:
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     _say(f"\x1b[31mfirth:\x1b[0m {message}" if colour else f"firth: {message}")
-    sys.exit(code)
 
 
 from firth import cli_ladder, cli_grok, cli_health, cli_language, cli_rows  # noqa: E402, F401, I001 - further commands, in the order of the help

@@ -21,9 +21,7 @@ from firth.results import METRICS, Graph, Matches, Metric, Pairs, TopK
 from firth.steps import drain
 
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
-TRIED_FROM = (
-    1.5e9  # pairs of a query and a key, whose codes take ten times as long to compare as directions to be tried
-)
+TRIED_FROM = 1.5e9  # pairs of a query and a key: to compare their codes takes ten times as long as to try directions
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
 FEWEST = 64  # rows in a step
 MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
