@@ -1011,9 +1011,7 @@ def main() -> None:
     if code == INTERRUPTED:  # which is also how Typer reports Ctrl-C
         _say_wrong("interrupted; nothing is left half-written")
         sys.stderr.flush()
-        os._exit(
-            INTERRUPTED
-        )  # at once: threads of JAX may still compute, and crash where the interpreter is taken apart
+        os._exit(INTERRUPTED)  # threads of JAX may still compute, and crash where the interpreter is taken apart
     sys.exit(code or 0)
 
 
