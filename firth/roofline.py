@@ -3,7 +3,8 @@
 A computation of F operations over B bytes takes no less than max(F / peak, B / bandwidth) seconds: below the intensity F / B
 = peak / bandwidth memory is the roof, above it the processor (S. Williams, A. Waterman and D. Patterson: Roofline, 2009).
 
-What is measured of this machine is kept in the user's cache folder, by processor and threads.
+What is measured of this machine is kept in the user's cache folder, by processor and threads; the best of all measurements
+counts, for a busy machine shows less than it can.
 """
 
 from __future__ import annotations
@@ -111,26 +112,26 @@ def measured(threads: int | None = None) -> Roofline | None:
 
 
 def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofline]:
-    """Measure this machine, about ten seconds, and keep the result in the cache; where that cannot be written, silently not."""
+    """Measure this machine, about ten seconds, and keep the best so far in the cache; where it cannot be written, silently not."""
     import numpy as np
 
     from firth import _core
 
     threads = threads or available_threads()
-    best, total = dict.fromkeys(("flops", "int8", "bytes"), 0.0), 3 * ROUNDS
+    kept, total = measured(threads), 3 * ROUNDS
+    best = {name: getattr(kept, name, 0.0) for name in ("flops_per_s", "int8_ops_per_s", "bytes_per_s")}
     for done in range(ROUNDS):
         yield Progress("measuring the roof", 3 * done, total)
-        best["flops"] = max(best["flops"], _core.peak_flops(threads))
+        best["flops_per_s"] = max(best["flops_per_s"], _core.peak_flops(threads))
         yield Progress("measuring the roof", 3 * done + 1, total)
-        best["int8"] = max(best["int8"], _core.peak_int8_ops(threads))
+        best["int8_ops_per_s"] = max(best["int8_ops_per_s"], _core.peak_int8_ops(threads))
     numbers = np.ones(STREAM_BYTES // 4, dtype=np.float32)
     for done in range(ROUNDS):
         yield Progress("measuring the roof", 2 * ROUNDS + done, total)
         began = time.perf_counter()
         np.dot(numbers, numbers)  # BLAS reads with as many threads as there are cores
-        best["bytes"] = max(best["bytes"], STREAM_BYTES / (time.perf_counter() - began))
-    name = processor()
-    roofline = Roofline(name, best["flops"], best["bytes"], "float32", "measured", best["int8"], threads)
+        best["bytes_per_s"] = max(best["bytes_per_s"], STREAM_BYTES / (time.perf_counter() - began))
+    roofline = Roofline(processor(), precision="float32", source="measured", threads=threads, **best)
     path = cache_path(threads)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

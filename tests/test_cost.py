@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 
@@ -18,6 +21,7 @@ from firth.cost import (
     total,
     training_flops,
 )
+from firth.steps import drain
 
 # Parameters of the released weights, to the last: model cards of the four GPT-2, of Llama 2 and of Llama 3.
 RELEASED = {
@@ -186,6 +190,11 @@ def test_what_was_measured_is_kept_and_a_broken_file_is_measured_anew(monkeypatc
     assert roofline.measured(1) == found
     assert found.flops_per_s > 0
     assert found.int8_ops_per_s > 0
+    faster = replace(found, flops_per_s=1e30, bytes_per_s=1e-30)  # than this machine, and slower
+    roofline.cache_path(1).write_text(json.dumps(asdict(faster)))
+    best = drain(roofline.measure_steps(1))
+    assert best.flops_per_s == 1e30
+    assert best.bytes_per_s > 1
     for broken in ("", "[]", "{}", '{"name": 1}', roofline.cache_path(1).read_text().replace("measured", '"')):
         roofline.cache_path(1).write_text(broken)
         assert roofline.measured(1) is None

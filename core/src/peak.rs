@@ -74,16 +74,15 @@ fn rate_int8_avx2(duration: Duration) -> f64 {
 #[inline(always)]
 unsafe fn rate_int8<S: Int8, const N: usize>(duration: Duration) -> f64 {
     unsafe {
-        let (codes, packed) = (black_box([3u8; 64]), black_box([S::pack([1, -2, 3, -4]); QUERIES]));
-        let keys = S::keys(codes.as_ptr());
+        let (codes, packed) = (black_box([[3u8; 64]; N]), black_box([S::pack([1, -2, 3, -4]); QUERIES]));
         let mut sums = [S::start(1); N];
         let (mut rounds, began) = (0, Instant::now());
         let took = loop {
             for round in 0..ROUNDS {
-                // Another query each time, lest its products be taken out of the loop.
+                // Another query each time and other keys for each sum, lest a product be computed once for several.
                 let query = S::query(packed.as_ptr().add(round as usize % QUERIES));
-                for sum in &mut sums {
-                    *sum = S::dot(*sum, keys, query);
+                for (sum, codes) in sums.iter_mut().zip(&codes) {
+                    *sum = S::dot(*sum, S::keys(codes.as_ptr()), query);
                 }
             }
             rounds += ROUNDS;

@@ -6,13 +6,15 @@
 //! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2Whole, Avx512, Avx512Half};
-use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf};
+use crate::simd::{Avx2Words, Avx512, Avx512Half};
+use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
 
 /// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
 const STEPS: usize = 512;
 /// Rows at a time, which stay in that cache with their steps, 384 KiB.
 const ROWS: usize = 192;
+/// How many bytes ahead of reading a lone panel is asked for.
+const LINES_AHEAD: usize = 8 * 64;
 
 /// The shape of a product (n, d) x (d, m).
 #[derive(Clone, Copy)]
@@ -25,17 +27,24 @@ pub struct Shape {
 /// out (n, m) = a (n, d) x b (d, m), exact: d is at most 2^16, so that no sum overflows.
 pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, level: Level) {
     assert!(shape.d <= 1 << 16, "sums of 32 bits have no room for more");
+    let level = level.for_codes();
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Avx2 {
+        let [a, b] = [a, b].map(|codes| codes.iter().map(|&code| i16::from(code)).collect::<Vec<_>>());
+        out.fill(0);
+        // SAFETY: any two bytes are two bytes.
+        let (a, b) = unsafe { (bytes(&a), bytes(&b)) };
+        return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, words_avx2);
+    }
     // Codes of b are kept with 128 added, since the instructions multiply unsigned by signed numbers: that is taken off here.
     for (out, a) in out.chunks_exact_mut(shape.m).zip(a.chunks_exact(shape.d)) {
         out.fill(-128 * a.iter().map(|&code| i32::from(code)).sum::<i32>());
     }
     // SAFETY: any byte is a byte.
     let (a, b) = unsafe { (bytes(a), bytes(b)) };
-    match level.for_codes() {
+    match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, int8_avx512),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => product::<Avx2Whole, 1, 1, 2>(a, b, 128, shape, out, threads, int8_avx2),
         _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, block::<Portable, 1, 1>),
     }
 }
@@ -164,8 +173,8 @@ unsafe fn int8_avx512(of: &Block<Avx512>, out: &mut [i32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi2")]
-unsafe fn int8_avx2(of: &Block<Avx2Whole>, out: &mut [i32]) {
-    unsafe { block::<Avx2Whole, 1, 2>(of, out) }
+unsafe fn words_avx2(of: &Block<Avx2Words>, out: &mut [i32]) {
+    unsafe { block::<Avx2Words, 1, 6>(of, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -183,8 +192,15 @@ unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &
             // SAFETY: the layout is that of `product`.
             unsafe {
                 let (mut at, mut row) = (panels.as_ptr().add(panel * stride), rows.as_ptr().add(group * steps));
+                // What the sums will be added to, meanwhile.
+                for (i, p) in (0..Q).flat_map(|i| (0..P).map(move |p| (i, p))) {
+                    prefetch_for_writing(out.as_ptr().wrapping_add((group + i) * m + (panel + p) * LANES));
+                }
                 let mut sums = [[S::zero(); P]; Q];
                 for _ in 0..steps {
+                    if P == 1 {
+                        prefetch(at.wrapping_add(LINES_AHEAD)); // longer than the first-level cache, most of the time
+                    }
                     let mut keys = [S::keys(at); P];
                     for (p, keys) in keys.iter_mut().enumerate().skip(1) {
                         *keys = S::keys(at.add(p * stride));

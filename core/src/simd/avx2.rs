@@ -1,6 +1,5 @@
 //! Sixteen floats in two 256-bit registers.
 
-use super::narrow::{Narrow, add_codes};
 use super::{Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
@@ -104,8 +103,7 @@ impl Simd for Avx2 {
     }
 }
 
-/// Codes widened to 16 bits: `vpmaddwd` is exact, where `vpmaddubsw` would saturate at 32,767, and two products of codes may
-/// reach 64,770. Two sums a key, of the even and of the odd pairs of codes, that are added at the end.
+/// `vpmaddubsw` adds two products in 16 bits, `vpmaddwd` by ones two of those sums in 32.
 impl Int8 for Avx2 {
     // Two products of 255 and 63 and their sum are within 16 bits.
     const LARGEST_QUERY: f64 = 63.0;
@@ -148,69 +146,6 @@ impl Int8 for Avx2 {
     unsafe fn integers(s: Self::Sums) -> [i32; LANES] {
         // SAFETY: sixteen lanes of 32 bits either way.
         unsafe { std::mem::transmute(s) }
-    }
-}
-
-/// Products of all codes of eight bits, which take 16 bits a number with AVX2.
-#[derive(Clone, Copy)]
-pub struct Avx2Whole;
-
-impl Narrow for Avx2Whole {
-    type Out = i32;
-    type Packed = [i16; 4];
-    type Query = __m256i;
-    type Keys = [__m256i; 4];
-    type Sums = [__m256i; 4];
-
-    #[inline(always)]
-    fn pack(bytes: [u8; 4]) -> Self::Packed {
-        bytes.map(|byte| i16::from(byte as i8))
-    }
-    #[inline(always)]
-    unsafe fn query(p: *const Self::Packed) -> Self::Query {
-        unsafe { _mm256_set1_epi64x(p.cast::<i64>().read_unaligned()) }
-    }
-    #[inline(always)]
-    unsafe fn keys(p: *const u8) -> Self::Keys {
-        unsafe {
-            [
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.cast())),
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(16).cast())),
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(32).cast())),
-                _mm256_cvtepu8_epi16(_mm_loadu_si128(p.add(48).cast())),
-            ]
-        }
-    }
-    #[inline(always)]
-    unsafe fn zero() -> Self::Sums {
-        unsafe { [_mm256_setzero_si256(); 4] }
-    }
-    #[inline(always)]
-    unsafe fn dot(s: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
-        unsafe {
-            [
-                _mm256_add_epi32(s[0], _mm256_madd_epi16(keys[0], query)),
-                _mm256_add_epi32(s[1], _mm256_madd_epi16(keys[1], query)),
-                _mm256_add_epi32(s[2], _mm256_madd_epi16(keys[2], query)),
-                _mm256_add_epi32(s[3], _mm256_madd_epi16(keys[3], query)),
-            ]
-        }
-    }
-    #[inline(always)]
-    unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
-        // SAFETY: sixteen lanes of 32 bits either way.
-        add_codes(out, unsafe { std::mem::transmute::<[__m256i; 2], [i32; LANES]>(whole(sums)) });
-    }
-}
-
-/// The two sums of each key added. Horizontal adds work within 128-bit halves: the pairs of lanes come out in the order 0 2 1 3.
-#[inline(always)]
-unsafe fn whole(s: [__m256i; 4]) -> [__m256i; 2] {
-    unsafe {
-        [
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[0], s[1])),
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(s[2], s[3])),
-        ]
     }
 }
 

@@ -14,12 +14,12 @@ mod portable;
 mod wide;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::{Avx2, Avx2Whole};
+pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::Int8;
 #[cfg(target_arch = "x86_64")]
-pub use narrow::Avx512Half;
+pub use narrow::{Avx2Words, Avx512Half};
 pub use narrow::{Narrow, PortableHalf};
 pub use portable::Portable;
 pub use wide::Wide;
@@ -99,7 +99,7 @@ unsafe fn exp2_parts<S: Simd>(t: S::F) -> (S::F, S::F) {
 /// Ask for a cache line that will be written. Other cores lose it at once, which they would only when it is written
 /// otherwise: the writer then waits for them. (By assembly: the intrinsic falls back to fetching for reading.)
 #[inline(always)]
-pub fn prefetch_for_writing(p: *const f32) {
+pub fn prefetch_for_writing<T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it changes nothing that the program can see, whatever the address. Processors without it ignore it.
     unsafe {

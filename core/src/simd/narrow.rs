@@ -1,5 +1,5 @@
-//! Dot products of narrow numbers, sixteen columns at a time, four bytes of each a step: codes of eight bits (see [`Int8`]) or
-//! two numbers of bfloat16.
+//! Dot products of narrow numbers, sixteen columns at a time, four bytes of each a step: codes of eight bits (see [`Int8`]),
+//! two whole numbers of 16 bits or two of bfloat16.
 
 use super::{Int8, LANES};
 
@@ -25,7 +25,6 @@ pub trait Narrow: Copy {
     unsafe fn add_to(out: &mut [Self::Out], sums: Self::Sums);
 }
 
-/// With AVX2 `Avx2Whole` takes its place: codes of b may be larger than LARGEST_QUERY.
 impl<S: Int8> Narrow for S {
     type Out = i32;
     type Packed = <S as Int8>::Packed;
@@ -61,7 +60,7 @@ impl<S: Int8> Narrow for S {
 
 /// Add the first sums to `out`, sixteen at most.
 #[inline(always)]
-pub fn add_codes(out: &mut [i32], sums: [i32; LANES]) {
+fn add_codes(out: &mut [i32], sums: [i32; LANES]) {
     if let Ok(out) = <&mut [i32; LANES]>::try_from(&mut *out) {
         *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i])); // one instruction, mostly
         return;
@@ -109,12 +108,56 @@ impl Narrow for PortableHalf {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::Avx512Half;
+pub use x86::{Avx2Words, Avx512Half};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Narrow};
+    use super::{LANES, Narrow, add_codes};
     use std::arch::x86_64::*;
+
+    /// Whole numbers of 16 bits with AVX2: `vpmaddwd` adds two products in 32. Codes of eight bits go through it, since of two products
+    /// of theirs 16 bits do not always hold the sum.
+    #[derive(Clone, Copy)]
+    pub struct Avx2Words;
+
+    impl Narrow for Avx2Words {
+        type Out = i32;
+        type Packed = [u8; 4];
+        type Query = __m256i;
+        type Keys = [__m256i; 2];
+        type Sums = [__m256i; 2];
+
+        #[inline(always)]
+        fn pack(bytes: [u8; 4]) -> Self::Packed {
+            bytes
+        }
+        #[inline(always)]
+        unsafe fn query(p: *const Self::Packed) -> Self::Query {
+            unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+        }
+        #[inline(always)]
+        unsafe fn keys(p: *const u8) -> Self::Keys {
+            unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
+        }
+        #[inline(always)]
+        unsafe fn zero() -> Self::Sums {
+            unsafe { [_mm256_setzero_si256(); 2] }
+        }
+        #[inline(always)]
+        unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
+            unsafe {
+                [
+                    _mm256_add_epi32(sums[0], _mm256_madd_epi16(keys[0], query)),
+                    _mm256_add_epi32(sums[1], _mm256_madd_epi16(keys[1], query)),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
+            // SAFETY: sixteen lanes of 32 bits either way.
+            add_codes(out, unsafe { std::mem::transmute::<[__m256i; 2], [i32; LANES]>(sums) });
+        }
+    }
 
     /// With AVX512_BF16: `vdpbf16ps` adds two products to each of sixteen sums.
     #[derive(Clone, Copy)]
