@@ -112,7 +112,7 @@ def measured(threads: int | None = None) -> Roofline | None:
 
 
 def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofline]:
-    """Measure this machine, about ten seconds, and keep the best so far in the cache; where it cannot be written, silently not."""
+    """Measure this machine, about ten seconds, and keep the best so far in the cache where it can be written."""
     import numpy as np
 
     from firth import _core
