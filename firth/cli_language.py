@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from firth.language.inside import Inside
+    from firth.language.transformer import LanguageModel
 
 SUFFIXES = (".html", ".png", ".svg", ".json")  # as in firth.language.inside
 SHADES = " ·░▒▓█"  # of a share, from none to all
@@ -107,6 +108,7 @@ def sample(
     from firth.language.transformer import LanguageModel
 
     model = LanguageModel.open(path)
+    _say_unknown(model, prompt)
     for n in range(number):
         drawing = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed + n}
         steps = model.sample_steps(prompt, **drawing)
@@ -148,6 +150,7 @@ def attend(
     model = LanguageModel.open(path)
     if layer is not None and not 1 <= layer <= model.architecture.layers:
         raise ArgumentError(f"--layer must be in 1..{model.architecture.layers}; got {layer}")
+    _say_unknown(model, text)
     found = model.inside(text, k)
     print(json.dumps(found.as_dict(), ensure_ascii=False)) if as_json else _print(found, layer)
     for target in out or []:
@@ -156,6 +159,12 @@ def attend(
             _say(
                 f"{target}: {found.patterns.shape[0]} layers x {found.patterns.shape[1]} heads, {len(found.tokens)} tokens"
             )
+
+
+def _say_unknown(model: LanguageModel, text: str) -> None:
+    unknown = model.vocabulary.unknown(text)
+    if unknown:
+        _say(f"not in the vocabulary, read as <unk>: {', '.join(unknown)}")
 
 
 def _print(found: Inside, layer: int | None) -> None:

@@ -564,6 +564,8 @@ def test_the_commands_from_text_to_pictures(text_file, tmp_path):
     assert "█" in shown
     found = json.loads(run("attend", space, "the king", "--json", "-k", "2")[0])
     assert np.shape(found["patterns"]) == (2, 2, 2, 2)
+    for asked in (["sample", space, "the zyx king zyx", "--length", "1"], ["attend", space, "the zyx king zyx"]):
+        assert "not in the vocabulary, read as <unk>: zyx\n" in run(*asked)[1]
     assert "--layer must be in 1..2; got 3" in run("attend", space, "the", "--layer", "3", code=1)[1]
     assert "attention is saved as" in run("attend", space, "the", "-o", tmp_path / "a.gif", code=1)[1]
     assert "not a language model of firth's" in run("attend", _grown(tmp_path), "the", code=1)[1]

@@ -57,6 +57,10 @@ class Words:
         """Rows of a text's tokens."""
         return [self.index.get(word, self.index[UNKNOWN]) for word in split_tokens(text, self.splitting)]
 
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that are read as `<unk>`, each once."""
+        return list(dict.fromkeys(word for word in split_tokens(text, self.splitting) if word not in self.index))
+
     def decode(self, rows: Iterable[int]) -> str:
         """The text of rows; a sentence a line."""
         words = " ".join(self.labels[row] if self.labels[row] != END else "\n" for row in rows)
@@ -98,6 +102,10 @@ class Bpe:
     def encode(self, text: str) -> list[int]:
         """Rows of a text's tokens."""
         return self.tokenizer.encode(text).ids
+
+    def unknown(self, text: str) -> list[str]:
+        """Nothing is: what is rare is spelt by its bytes."""
+        return []
 
     def decode(self, rows: Iterable[int]) -> str:
         """The text of rows."""
