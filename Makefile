@@ -20,7 +20,7 @@ demo: $(VENV)/.installed  ## learn from this machine's docstrings, ask, map
 
 test: $(VENV)/.dev  ## every test: Rust, Python, doctests, the documents' examples
 	cargo test --release --quiet --manifest-path core/Cargo.toml
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev  ## formatters, linters, types, layers
 	$(BIN)/ruff format --check .
