@@ -469,13 +469,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                     continue;
                 }
                 let query = self.groups[g].query(j); // nothing reaches the threshold of a free place
-                let bound = bound(query.factors, self.block.share(codes, row));
+                let bound = bound(query.factors, self.block.share(codes, at));
                 let most = f64::from(self.out.most[j][l]) + f64::from(bound);
                 let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[row], most);
                 if sides == 0 {
                     continue;
                 }
                 statistics.candidates += 1;
+                prefetch(&raw const codes.norms[row]);
                 for line in task.vector(row).chunks(LANES).take(LINES) {
                     prefetch(line.as_ptr());
                 }

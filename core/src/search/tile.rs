@@ -143,6 +143,7 @@ fn coprime(a: usize, b: usize) -> bool {
 }
 
 /// A tile of a block.
+#[derive(Clone, Copy)]
 struct Tile {
     first: usize,
     /// What no key's share exceeds; None if no key is allowed.
@@ -173,14 +174,16 @@ impl Block {
         self.tiles[tile].first
     }
 
-    /// What the bound needs to know of a key.
-    pub fn share(&self, codes: &Codes, row: usize) -> Share {
-        let (ratio, norm, [error, ..]) = (codes.ratios[row], codes.norms[row], codes.largest[row / TILE]);
-        let rest = codes.rests.get(row).copied().unwrap_or(0.0);
-        match self.metric {
-            Metric::Cosine => Share { error, size: f32::from(ratio > 0.0 || rest > 0.0), square: 0.0, rest },
-            _ => Share { error: error * norm, size: norm, square: norm * norm, rest: norm * rest },
+    /// What the bound needs to know of a key, by its place in the block; nothing more than of its tile where that is no less.
+    #[inline(always)]
+    pub fn share(&self, codes: &Codes, at: usize) -> Share {
+        let Tile { first, share } = self.tiles[at / TILE];
+        let share = share.expect("a tile that is closed has no candidates");
+        if self.metric == Metric::Cosine {
+            return share;
         }
+        let (norm, [error, ..]) = (codes.norms[first + at % TILE], codes.largest[first / TILE]);
+        Share { error: error * norm, size: norm, square: norm * norm, ..share }
     }
 
     /// Turn to other keys, those of some visits.
