@@ -171,11 +171,11 @@ def frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for x in points.T:
         least, low, high, most = np.percentile(x, [0.1, 2, 98, 99.9])
         far = FAR * (high - low)
-        near = x[(x >= max(least, low - far)) & (x <= min(most, high + far))]
-        slack = 0.02 * np.ptp(near)
-        ends.append((near.min() - slack, near.max() + slack))
+        near = x[(x >= low - far) & (x <= high + far)]
+        ends.append((max(least, near.min()), min(most, near.max())))
     low, high = np.array(ends).T
-    return low, high
+    slack = 0.02 * (high - low)
+    return low - slack, high + slack
 
 
 def _on_page(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
