@@ -150,7 +150,7 @@ def recorded(path: Path) -> list[dict[str, Any]]:
     """The runs of the programs as they now are, on this processor."""
     runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     here = machine()["processor"]
-    return [run for run in runs if run["version"] == version(run["peer"]) and run["processor"] == here]
+    return [run for run in runs if run.get("version") == version(run["peer"]) and run["processor"] == here]
 
 
 def report(folder: Path) -> None:
