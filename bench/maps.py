@@ -5,18 +5,22 @@
 `rounds` runs every program of each workload in turn, on a quiet machine, with a seed for each round: the first map of a fresh
 process, from its start, and the second, when what is compiled is warm. `report` writes bench/results/maps.json. Without a word,
 both. A workload is NAME:N, N rows of FOLDER/NAME.npy at random; where N is more, they are repeated with noise of a tenth of
-their standard deviation. Every run is a line of FOLDER/work/maps.jsonl, so what was interrupted goes on. Quality is measured by
-firth.maps.quality for all, against all rows for 1,000 of them.
+their standard deviation. Every run is a line of FOLDER/work/maps.jsonl, so what was interrupted goes on, and a run is repeated
+only when its program changes. Quality is measured by firth.maps.quality for all, against all rows for 1,000 of them; the
+divergence of t-SNE's maps with the affinities of exact neighbours for all.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib.metadata
 import json
 import os
 import sys
 import time
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,22 @@ NOTES = {
     "umap-learn": "UMAP(metric='cosine', n_jobs=THREADS), without random_state, which would leave it one thread",
     "openTSNE": "TSNE(metric='cosine', n_jobs=THREADS, random_state=seed)",
 }
-QUALITY = ("trustworthiness", "continuity", "neighbours_kept", "distance_correlation")
+QUALITY = ("trustworthiness", "continuity", "neighbours_kept", "distance_correlation", "kl_divergence")
+PERPLEXITY = 30.0  # the default of both
+HERE = Path(__file__).resolve().parent
+
+
+@cache
+def version(peer: str) -> str:
+    """Of a package its number; of firth a digest of what makes and measures maps, so that other commits leave it."""
+    if peer != "firth":
+        return importlib.metadata.version(peer)
+    places = ("core/src/maps/*", "core/src/search/*", "core/src/simd/*", "core/src/random.rs", "firth/search.py")
+    parts = ("umap", "tsne", "reduce", "quality")
+    sources = [
+        path for place in (*places, *(f"firth/maps/{part}.py" for part in parts)) for path in HERE.parent.glob(place)
+    ]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()[:10]
 
 
 def prepare(workload: str, folder: Path) -> Path:
@@ -86,7 +105,22 @@ def child(peer: str, method: str, path: str, seed: int, began: float) -> None:
         told["warm_s"] = time.perf_counter() - before
     from firth.maps.quality import measure
 
-    print(json.dumps(told | measure(vectors, points)._asdict()))
+    told |= measure(vectors, points)._asdict()
+    if method == "tsne":
+        told["kl_divergence"] = divergence(vectors, points)
+    print(json.dumps(told))
+
+
+def divergence(vectors: np.ndarray, points: np.ndarray) -> float:
+    """Kullback and Leibler's, of a map from the affinities of exact neighbours."""
+    from firth import _core
+    from firth.maps.tsne import neighbours_wanted
+    from firth.maps.umap import graph_arrays
+    from firth.search import neighbors
+
+    graph = neighbors(vectors, neighbours_wanted(PERPLEXITY), metric="cosine")
+    weights = _core.Weights.gaussian(*graph_arrays(graph, np.float64), PERPLEXITY, THREADS)
+    return _core.Tsne(weights, np.ascontiguousarray(points, np.float32), 0, 0, 1.0).divergence()
 
 
 def rounds(workloads: list[str], methods: list[str], peers: list[str], folder: Path, number: int) -> None:
@@ -106,14 +140,17 @@ def rounds(workloads: list[str], methods: list[str], peers: list[str], folder: P
                     arguments = ["child", peer, method, str(path), str(round_), repr(time.time())]
                     told = json.loads(run_child([sys.executable, __file__, *arguments]).stdout.splitlines()[-1])
                     run = {"workload": workload, "method": method, "peer": peer, "round": round_, **told}
+                    run["version"] = version(peer)
                     with open(record, "a") as file:
                         file.write(json.dumps(run | {"processor": machine()["processor"]}) + "\n")
                     print(json.dumps(run), file=sys.stderr, flush=True)
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
+    """The runs of the programs as they now are, on this processor."""
     runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [run for run in runs if run["processor"] == machine()["processor"]]
+    here = machine()["processor"]
+    return [run for run in runs if run.get("version") == version(run["peer"]) and run["processor"] == here]
 
 
 def report(folder: Path) -> None:
@@ -140,7 +177,9 @@ def report(folder: Path) -> None:
                 if key in part["firth"] and key in part[peer]
             }
             part["quality_over_peers"] = {
-                key: round(part["firth"][key]["mean"] / part[peer][key]["mean"], 4) for key in QUALITY
+                key: round(part["firth"][key]["mean"] / part[peer][key]["mean"], 4)
+                for key in QUALITY
+                if key in part["firth"] and key in part[peer]
             }
         told.setdefault(workload, {})[method] = part
     write_result("maps", {"threads": THREADS, "notes": NOTES, "workloads": told}, ["numpy", *PEERS.values()])

@@ -649,8 +649,8 @@ mod door {
             weights: &Weights,
             points: PyReadonlyArray2<'_, f32>,
             fixed: Option<PyReadonlyArray2<'_, f32>>,
-            a: f64,
-            b: f64,
+            a: f32,
+            b: f32,
             rate: f32,
             epochs: u32,
             negatives: usize,
@@ -659,7 +659,8 @@ mod door {
         ) -> PyResult<Self> {
             let dims = points.as_array().ncols();
             let fixed = fixed.map(|fixed| fixed.as_slice().map(<[f32]>::to_vec)).transpose()?;
-            let options = umap::Options { a, b, rate, epochs, negatives, seed };
+            let level = Level::chosen().map_err(PyValueError::new_err)?;
+            let options = umap::Options { a, b, rate, epochs, negatives, seed, level };
             let layout =
                 umap::Layout::new(weights.graph.clone(), points.as_slice()?.to_vec(), fixed, dims, epoch, options);
             Ok(Self { layout, pool: weights.pool.clone(), dims })

@@ -155,7 +155,7 @@ class Map:
         """Put new vectors into the map, whose points stay: (q, dims) float32.
 
         UMAP: from the mean of their neighbours, a third of the epochs against points that stay. t-SNE: likewise, each by its own
-        descent, 50 passes over all points. PCA: along the same axes.
+        descent of 50 steps. PCA: along the same axes.
 
         Parameters
         ----------

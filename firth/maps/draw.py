@@ -23,6 +23,7 @@ MARGIN, TOP, BOTTOM = 60, 150, 170  # pixels; above the map its title, below it 
 LARGEST, SMALLEST = 17.0, 6.5  # points; of the most frequent label and of most
 MOST_LABELS = 2_500  # more would not be read, only slow the drawing
 HALO = "text {{ paint-order: stroke; stroke: {paper}d9; stroke-width: 1.6px; stroke-linejoin: round }}"
+FAR = 0.5  # from where most points are, in their extent: what lies beyond is drawn at the edge
 SCALE = "viridis"
 FONTS = ["DejaVu Sans"]  # comes with matplotlib
 
@@ -165,8 +166,14 @@ def flat(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of what is drawn, low and high: a few points far out must not squeeze all others."""
-    low, high = np.percentile(points, [0.1, 99.9], axis=0)
+    """The corners of what is drawn, low and high: a few points, or small groups far out, must not squeeze all others."""
+    ends = []
+    for x in points.T:
+        least, low, high, most = np.percentile(x, [0.1, 2, 98, 99.9])
+        far = FAR * (high - low)
+        near = x[(x >= low - far) & (x <= high + far)]
+        ends.append((max(least, near.min()), min(most, near.max())))
+    low, high = np.array(ends).T
     slack = 0.02 * (high - low)
     return low - slack, high + slack
 
@@ -263,16 +270,23 @@ def heading(drawn: Map) -> str:
     return f"The words of {name}" + (f" and {len(made) - 1:,} more" if len(made) > 1 else "")
 
 
+def _number(x: float) -> str:
+    """A number on a scale: 0.01, 5, 20k. matplotlib's own may be formulas, which are not typeset here."""
+    size, letter = next(
+        ((size, letter) for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(x) >= size), (1, "")
+    )
+    return f"{x / size:g}{letter}"
+
+
 def _legend(drawn: Map, figure: Any, axes: Any, theme: Theme) -> None:
     colours = drawn.colours
     if colours.kind == "number":
         from matplotlib.cm import ScalarMappable
-        from matplotlib.ticker import EngFormatter
 
         bar = figure.add_axes((MARGIN / WIDTH, 72 / HEIGHT, 0.3, 18 / HEIGHT))
-        norm = _norm(drawn)
-        ticks = EngFormatter(sep="") if norm.vmax >= 1_000 else None
-        figure.colorbar(ScalarMappable(norm, SCALE), cax=bar, orientation="horizontal", format=ticks)
+        figure.colorbar(
+            ScalarMappable(_norm(drawn), SCALE), cax=bar, orientation="horizontal", format=lambda x, _: _number(x)
+        )
         bar.tick_params(labelsize=9, colors=theme.pale, length=3)
         bar.tick_params(which="minor", length=0, labelbottom=False)
         bar.set_title(colours.title, size=10, color=theme.ink, loc="left", pad=4)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from firth._check import available_threads
 from firth.ranks import spearman
 from firth.results import Metric
 from firth.search import neighbors
@@ -13,7 +16,8 @@ from firth.search import neighbors
 TRUST_K = 15
 SAMPLE = 1_000  # points that are asked about their neighbours when there are more
 PAIRS = 50_000  # whose distances are ranked
-BLOCK_SCORES = 1 << 23
+BLOCK_SCORES = 1 << 22
+RUN = 64  # distances of which the least is taken first
 
 
 class Quality(NamedTuple):
@@ -70,17 +74,18 @@ def measure(
     rng = np.random.default_rng(seed)
     asked = np.arange(n) if n <= sample else np.sort(rng.choice(n, sample, replace=False))
     vectors, points = _prepared(vectors, metric), points.astype(np.float64)
+    squares = [
+        (rows * rows).sum(axis=1) / 2 if by == "euclidean" else None
+        for rows, by in ((points, "euclidean"), (vectors, metric))
+    ]
     false = lost = kept = 0
     step = max(1, BLOCK_SCORES // n)
-    for begin in range(0, len(asked), step):
-        rows = asked[begin : begin + step]
-        near, far = _apart(points[rows], points, "euclidean"), _apart(vectors[rows], vectors, metric)
-        for row, in_map, in_space in zip(rows, near, far, strict=True):
-            in_map[row] = in_space[row] = np.inf
-            mapped, true = np.argpartition(in_map, k)[:k], np.argpartition(in_space, k)[:k]
-            false += _beyond(in_space, mapped, k)
-            lost += _beyond(in_map, true, k)
-            kept += len(np.intersect1d(mapped, true, assume_unique=True))
+    with ThreadPoolExecutor(available_threads()) as pool:
+        for begin in range(0, len(asked), step):
+            rows = asked[begin : begin + step]
+            near, far = _apart(points[rows], points, squares[0]), _apart(vectors[rows], vectors, squares[1])
+            for counts in pool.map(partial(_compared, k), rows, near, far):
+                false, lost, kept = false + counts[0], lost + counts[1], kept + counts[2]
     most = len(asked) * k * (2 * n - 3 * k - 1) / 2
     a, b = rng.integers(0, n, (2, PAIRS))
     apart = _pairs_apart(vectors[a], vectors[b], metric), _pairs_apart(points[a], points[b], "euclidean")
@@ -96,10 +101,29 @@ def trust(vectors: np.ndarray, points: np.ndarray, *, k: int = TRUST_K, metric: 
     return (true[:, :, None] == mapped[:, None, :]).any(axis=2).mean(axis=1)
 
 
+def _compared(k: int, row: int, in_map: np.ndarray, in_space: np.ndarray) -> tuple[int, int, int]:
+    """Of a row, given its distances to all: the ranks of false and of lost neighbours beyond k, summed; how many are kept."""
+    in_map[row] = in_space[row] = np.inf
+    mapped, true = _least(in_map, k), _least(in_space, k)
+    kept = len(np.intersect1d(mapped, true, assume_unique=True))
+    return _beyond(in_space, mapped, k), _beyond(in_map, true, k), kept
+
+
+def _least(distances: np.ndarray, k: int) -> np.ndarray:
+    """The numbers of the k least: they are no more than the k-th least of the minima of some runs."""
+    runs = len(distances) // RUN
+    if runs < k:
+        return np.argpartition(distances, k)[:k]
+    minima = distances[: runs * RUN].reshape(RUN, runs).min(axis=0)
+    few = np.flatnonzero(distances <= np.partition(minima, k - 1)[k - 1])
+    return few[np.argpartition(distances[few], k - 1)[:k]]
+
+
 def _beyond(distances: np.ndarray, chosen: np.ndarray, k: int) -> int:
     """By how many ranks the chosen ones are beyond the k nearest, 1 being that of the nearest."""
-    ranks = (np.count_nonzero(distances < distances[one]) + 1 for one in chosen)
-    return sum(max(0, int(rank) - k) for rank in ranks)
+    chosen = distances[chosen]
+    nearer = distances.take(np.flatnonzero(distances < chosen.max()))
+    return sum(max(0, int(np.count_nonzero(nearer < distance)) + 1 - k) for distance in chosen)
 
 
 def _prepared(vectors: np.ndarray, metric: Metric) -> np.ndarray:
@@ -110,10 +134,10 @@ def _prepared(vectors: np.ndarray, metric: Metric) -> np.ndarray:
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
 
 
-def _apart(some: np.ndarray, every: np.ndarray, metric: Metric) -> np.ndarray:
-    """Anything that grows with the distance: (q, n)."""
+def _apart(some: np.ndarray, every: np.ndarray, halves: np.ndarray | None) -> np.ndarray:
+    """Anything that grows with the distance: (q, n). With half their squares it is the Euclidean one."""
     products = some @ every.T
-    return (every * every).sum(axis=1) - 2 * products if metric == "euclidean" else -products
+    return np.negative(products, out=products) if halves is None else np.subtract(halves, products, out=products)
 
 
 def _pairs_apart(some: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:

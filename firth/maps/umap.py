@@ -17,8 +17,9 @@ RATE, PLACING_RATE, PLACING_EPOCHS = 1.0, 0.25, 3  # umap-learn's: points are pl
 FURTHEST, NOISE = 10.0, 1e-4  # of a start's coordinates: umap-learn's
 SPECTRAL_UP_TO = 200_000  # points; beyond them the smoothest functions cost more than they help
 WIDTH = 8  # vectors that the core filters at a time
-DEGREE, ROUNDS = 40, 12  # of the Chebyshev filter, and how often it is applied at most
+LEAST_DEGREE, DEGREE, ROUNDS = 8, 40, 12  # of the Chebyshev filter, and how often it is applied at most
 SETTLED = 0.002  # a residual below this share of 1 - the eigenvalue
+LEAST_GAP = 1e-6  # between eigenvalues, so that roundings do not divide by nothing
 LOSS_PAIRS, FINAL_PAIRS = 200_000, 10_000_000  # that the cross entropy is estimated from
 
 
@@ -154,8 +155,12 @@ def spectral(weights: _core.Weights, dims: int, seed: int) -> np.ndarray:
         values = values[::-1]
         x, product = x @ turn, product @ turn
         residual = np.linalg.norm(product - x * values.astype(np.float32), axis=0)
-        if (residual[1 : dims + 1] < SETTLED * (1 - values[1 : dims + 1])).all():
+        left = (residual / np.maximum(1 - values, LEAST_GAP))[1 : dims + 1].max() / SETTLED
+        if left < 1:
             break
-        cut, degree = float(min(values[-1], 1 - 1e-6)), DEGREE
+        cut = float(min(values[-1], 1 - LEAST_GAP))
+        # Each degree raises what belongs to an eigenvalue above the cut by this: as many as leave a fourth of what may be left.
+        growth = np.arccosh(1 + 2 * max(values[dims] - cut, LEAST_GAP) / (cut + 1))
+        degree = int(np.clip(np.log(4 * left) / growth, LEAST_DEGREE, DEGREE))
         x = np.ascontiguousarray(x)
     return x[:, 1 : dims + 1]

@@ -15,6 +15,7 @@ import firth
 from firth._check import ArgumentError, LabelError, ShapeError
 from firth.maps import compare, map_space, map_space_steps
 from firth.maps.colours import column_colours
+from firth.maps.draw import frame
 from firth.maps.labels import place
 from firth.maps.panels import read_settings
 from firth.maps.quality import measure
@@ -373,6 +374,25 @@ def test_pictures_are_written(tmp_path, colour, dims):
     assert rows[0] == ["label", *"xyz"[:dims], "count", "kind", "weight"]
     assert rows[1][0] == NASTY
     assert len(rows) == 121
+
+
+def test_a_legend_of_numbers_is_plain_text(tmp_path):
+    space, _ = clusters()
+    scales = {"small": 1e-4 * 10 ** np.linspace(0, 4, len(space)), "large": np.linspace(1e3, 2e4, len(space))}
+    for name, wanted in (("small", {"0.001", "0.1"}), ("large", {"10k", "20k"})):
+        coloured = Space(space.labels.tolist(), space.vectors, columns={name: scales[name]})
+        map_space(coloured, "pca", colour=name).save(tmp_path / "a.svg")
+        assert wanted <= set(re.findall(r">([\d.]+k?)</text>", (tmp_path / "a.svg").read_text()))
+
+
+def test_a_group_far_out_does_not_squeeze_the_others():
+    points = np.random.default_rng(0).uniform(0, 1, (1_000, 2))
+    points[:12, 0] += 50  # more than a thousandth, less than a fiftieth
+    low, high = frame(points)
+    assert -0.1 < low[0] < 0.01
+    assert 0.95 < high[0] < 1.1
+    points[12:100, 0] += 50  # a large group is shown
+    assert frame(points)[1][0] > 50
 
 
 def test_other_suffixes_are_refused(drawn, tmp_path):

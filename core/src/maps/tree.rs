@@ -60,47 +60,61 @@ pub fn repulsion<const D: usize>(own: &[f32; D], points: &[[f32; D]]) -> ([f32; 
 
 /// As `all_pairs`, nearly.
 pub fn barnes_hut(points: &[[f32; 3]], out: &mut [[f32; 3]]) -> f64 {
-    let low: [f32; 3] = std::array::from_fn(|i| points.iter().map(|p| p[i]).fold(f32::INFINITY, f32::min));
-    let extent = (0..3).map(|i| points.iter().map(|p| p[i] - low[i]).fold(0.0, f32::max)).fold(1e-6, f32::max);
-    let scale = ((1u32 << BITS) - 1) as f32 / extent;
-    let mut keys: Vec<(u64, u32)> =
-        points.par_iter().zip(0..points.len() as u32).map(|(p, i)| (key(p, &low, scale), i)).collect();
-    keys.par_sort_unstable();
-    let sorted: Vec<[f32; 3]> = keys.iter().map(|&(_, i)| points[i as usize]).collect();
-    let mut nodes = Vec::with_capacity(points.len());
-    build(&keys, &sorted, 0, 3 * BITS, extent, &mut nodes);
-    let found: Vec<([f32; 3], f64)> = sorted
-        .par_iter()
-        .with_min_len(PART)
-        .map(|own| {
-            let (mut force, mut sum, mut at) = ([0f32; 3], 0f32, 0);
-            let mut add = |count: f32, apart: [f32; 3], square: f32| {
-                let q = 1.0 / (1.0 + square);
-                sum += count * q;
-                (0..3).for_each(|i| force[i] += count * q * q * apart[i]);
-            };
-            while at < nodes.len() {
-                let node = &nodes[at];
-                let apart: [f32; 3] = std::array::from_fn(|i| own[i] - node.centre[i]);
-                let square = apart.iter().map(|x| x * x).sum::<f32>();
-                if square > node.squared {
-                    add(node.count, apart, square);
-                    at = node.after as usize;
-                } else if node.leaf != NONE {
-                    for other in &sorted[node.leaf as usize..][..node.count as usize] {
-                        let apart: [f32; 3] = std::array::from_fn(|i| own[i] - other[i]);
-                        add(1.0, apart, apart.iter().map(|x| x * x).sum());
-                    }
-                    at = node.after as usize;
-                } else {
-                    at += 1;
+    let tree = Tree::new(points);
+    let found: Vec<([f32; 3], f32)> =
+        tree.sorted.par_iter().with_min_len(PART).map(|own| tree.repulsion(own)).collect();
+    tree.rows.iter().zip(&found).for_each(|(&row, &(force, _))| out[row as usize] = force);
+    found.iter().map(|&(_, sum)| f64::from(sum - 1.0)).sum()
+}
+
+/// Points in cells.
+pub struct Tree {
+    nodes: Vec<Node>,
+    sorted: Vec<[f32; 3]>,
+    rows: Vec<u32>, // of the points
+}
+
+impl Tree {
+    pub fn new(points: &[[f32; 3]]) -> Tree {
+        let low: [f32; 3] = std::array::from_fn(|i| points.iter().map(|p| p[i]).fold(f32::INFINITY, f32::min));
+        let extent = (0..3).map(|i| points.iter().map(|p| p[i] - low[i]).fold(0.0, f32::max)).fold(1e-6, f32::max);
+        let scale = ((1u32 << BITS) - 1) as f32 / extent;
+        let mut keys: Vec<(u64, u32)> =
+            points.par_iter().zip(0..points.len() as u32).map(|(p, i)| (key(p, &low, scale), i)).collect();
+        keys.par_sort_unstable();
+        let sorted: Vec<[f32; 3]> = keys.iter().map(|&(_, i)| points[i as usize]).collect();
+        let mut nodes = Vec::with_capacity(points.len());
+        build(&keys, &sorted, 0, 3 * BITS, extent, &mut nodes);
+        Tree { nodes, sorted, rows: keys.into_iter().map(|(_, i)| i).collect() }
+    }
+
+    /// As `repulsion` by all points, nearly.
+    pub fn repulsion(&self, own: &[f32; 3]) -> ([f32; 3], f32) {
+        let (mut force, mut sum, mut at) = ([0f32; 3], 0f32, 0);
+        let mut add = |count: f32, apart: [f32; 3], square: f32| {
+            let q = 1.0 / (1.0 + square);
+            sum += count * q;
+            (0..3).for_each(|i| force[i] += count * q * q * apart[i]);
+        };
+        while at < self.nodes.len() {
+            let node = &self.nodes[at];
+            let apart: [f32; 3] = std::array::from_fn(|i| own[i] - node.centre[i]);
+            let square = apart.iter().map(|x| x * x).sum::<f32>();
+            if square > node.squared {
+                add(node.count, apart, square);
+                at = node.after as usize;
+            } else if node.leaf != NONE {
+                for other in &self.sorted[node.leaf as usize..][..node.count as usize] {
+                    let apart: [f32; 3] = std::array::from_fn(|i| own[i] - other[i]);
+                    add(1.0, apart, apart.iter().map(|x| x * x).sum());
                 }
+                at = node.after as usize;
+            } else {
+                at += 1;
             }
-            (force, f64::from(sum - 1.0))
-        })
-        .collect();
-    keys.iter().zip(&found).for_each(|(&(_, i), &(force, _))| out[i as usize] = force);
-    found.iter().map(|&(_, sum)| sum).sum()
+        }
+        (force, sum)
+    }
 }
 
 /// The bits of the coordinates, interleaved.

@@ -1,14 +1,15 @@
 //! t-SNE's descent (van der Maaten and Hinton 2008, as openTSNE has it): neighbours pull by their probabilities, all points
 //! push by those that the map itself gives them.
 
+use super::PART;
 use super::grid::Grid;
 use super::sparse::Sparse;
-use super::{PART, tree};
+use super::tree::{self, Tree};
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Points up to which all pairs are counted; beyond, a grid in 2-d, a tree in 3-d.
+/// Points up to which all pairs are counted; beyond, a grid in 2-d, a tree in 3-d and where points stay.
 const ALL_PAIRS: usize = 1_500;
 const LEAST_GAIN: f32 = 0.01; // this and those below are openTSNE's
 const GAIN_UP: f32 = 0.2;
@@ -146,18 +147,26 @@ impl<const D: usize> Descent<D> {
 }
 
 /// Put points beside others that stay, each by itself: it descends from where it is, pulled by its neighbours' probabilities,
-/// k each, and pushed by all. openTSNE's rates, in fewer iterations, since points start among their neighbours.
+/// k each, and pushed by all, many of them by a tree. openTSNE's rates, in fewer iterations, since points start among their neighbours.
 pub fn place<const D: usize>(others: &[[f32; D]], rows: &[u32], weights: &[f32], points: &mut [[f32; D]]) {
     const ITERATIONS: usize = 50;
     const RATE: f32 = 0.1;
     const EXAGGERATION: f32 = 1.5;
     const LONGEST: f32 = 0.25; // of a gradient
     let k = rows.len() / points.len().max(1);
+    let solid = |p: &[f32; D]| std::array::from_fn(|i| p.get(i).copied().unwrap_or(0.0));
+    let tree = (others.len() > ALL_PAIRS).then(|| Tree::new(&others.iter().map(solid).collect::<Vec<_>>()));
     points.par_iter_mut().enumerate().for_each(|(row, point)| {
         let (mut update, mut gains) = ([0f32; D], [1f32; D]);
         for _ in 0..ITERATIONS {
             let pull = pull((&rows[row * k..][..k], &weights[row * k..][..k]), point, others);
-            let (push, total) = tree::repulsion(point, others);
+            let (push, total) = match &tree {
+                None => tree::repulsion(point, others),
+                Some(tree) => {
+                    let (push, total) = tree.repulsion(&solid(point));
+                    (std::array::from_fn(|i| push[i]), total)
+                }
+            };
             let mut gradient: [f32; D] = std::array::from_fn(|i| EXAGGERATION * pull[i] - push[i] / total);
             let length = gradient.iter().map(|x| x * x).sum::<f32>().sqrt();
             if length > LONGEST {

@@ -1,6 +1,6 @@
 //! Sixteen floats in two 256-bit registers.
 
-use super::{Int8, LANES, Simd, Wide};
+use super::{HALF_ROOT, Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -66,6 +66,13 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn pow2(v: Two) -> Two {
         unsafe { (exponent(v.0), exponent(v.1)) }
+    }
+    #[inline(always)]
+    unsafe fn split(v: Two) -> (Two, Two) {
+        unsafe {
+            let (low, high) = (split(v.0), split(v.1));
+            ((low.0, high.0), (low.1, high.1))
+        }
     }
     #[inline(always)]
     unsafe fn rsqrt(v: Two) -> Two {
@@ -195,6 +202,16 @@ unsafe fn exponent(v: __m256) -> __m256 {
     unsafe {
         let biased = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127));
         _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+    }
+}
+
+#[inline(always)]
+unsafe fn split(v: __m256) -> (__m256, __m256) {
+    unsafe {
+        let bits = _mm256_castps_si256(v);
+        let whole = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(HALF_ROOT)));
+        let fraction = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(whole));
+        (_mm256_cvtepi32_ps(whole), _mm256_castsi256_ps(fraction))
     }
 }
 

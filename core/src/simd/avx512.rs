@@ -1,6 +1,6 @@
 //! Sixteen floats in one 512-bit register.
 
-use super::{Int8, LANES, Simd, Wide};
+use super::{HALF_ROOT, Int8, LANES, Simd, Wide};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -57,6 +57,15 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn pow2(v: Self::F) -> Self::F {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), v) }
+    }
+    #[inline(always)]
+    unsafe fn split(v: Self::F) -> (Self::F, Self::F) {
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let whole = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(HALF_ROOT)));
+            let fraction = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(whole));
+            (_mm512_cvtepi32_ps(whole), _mm512_castsi512_ps(fraction))
+        }
     }
     #[inline(always)]
     unsafe fn rsqrt(v: Self::F) -> Self::F {

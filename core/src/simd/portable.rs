@@ -1,6 +1,6 @@
 //! Sixteen floats as an array: the specification of the other versions, and the one that runs everywhere.
 
-use super::{Int8, LANES, Simd, Wide};
+use super::{HALF_ROOT, Int8, LANES, Simd, Wide};
 
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -61,6 +61,11 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn pow2(v: Self::F) -> Self::F {
         each(|i| f32::from_bits(((v[i] as i32 + 127) << 23) as u32))
+    }
+    #[inline(always)]
+    unsafe fn split(v: Self::F) -> (Self::F, Self::F) {
+        let whole = |i: usize| (v[i].to_bits() as i32 - HALF_ROOT) >> 23;
+        (each(|i| whole(i) as f32), each(|i| f32::from_bits((v[i].to_bits() as i32 - (whole(i) << 23)) as u32)))
     }
     #[inline(always)]
     unsafe fn rsqrt(v: Self::F) -> Self::F {
