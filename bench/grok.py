@@ -1,15 +1,16 @@
 """Grokking: the paper's table for several seeds with the time of each, and one step beside eager torch at its plain form.
 
-    .venv/bin/python bench/grok.py [--seeds 0 1 2] [--paper SEED]
+    .venv/bin/python bench/grok.py [--seeds 0 1 2] [--paper SEED] [--no-step]
 
-On a quiet machine. torch is compared with where it is installed: `pip install torch`, or its smaller CPU build, for which
-pytorch.org tells the command. --paper adds a run at the paper's settings, ten minutes or more, with its curve. What is not run
-keeps its place in results/grok.json, with the date it was run on.
+On a quiet machine. torch is compared with where it is installed (README.md says how). --paper adds a run at the paper's settings,
+ten minutes or more, with its curve. Each run is written to results/grok.json as it ends; what is not run keeps its place there,
+with the date it was run on.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -20,15 +21,13 @@ from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from common import RESULTS, spread, write_result
 
-from firth.grokking.model import FORMS, Model, fast, pairs, plain, start
+from firth.grokking.model import FORMS, Model, pairs, plain, start
 from firth.grokking.report import grok_steps
-from firth.grokking.training import BETAS, DECAY, PAPER, Grok, small_loss, step_flops
+from firth.grokking.training import BETAS, DECAY, PAPER, Grok, step_flops, stepper
 from firth.steps import drain
 
 ROUNDS, STEPS = 7, 10  # of each program in turn, steps in a round
@@ -53,24 +52,6 @@ def trained(options: Grok) -> dict[str, Any]:
     return told
 
 
-def jax_step(options: Grok, tokens: np.ndarray) -> Callable[[], Any]:
-    """A function that takes STEPS steps of firth's training."""
-    seen, sums = jnp.asarray(tokens), tokens[:, :2].sum(axis=1) % options.p
-    right = jnp.arange(options.p + 1) == sums[:, None]
-    optimizer = optax.adamw(options.rate, *BETAS, weight_decay=DECAY)
-
-    def one(state: Any, _: None) -> tuple[Any, Any]:
-        model, moments = state
-        value, slope = jax.value_and_grad(lambda model: small_loss(fast(model, seen)[0], right).mean())(model)
-        change, moments = optimizer.update(slope, moments, model)
-        return (optax.apply_updates(model, change), moments), value
-
-    model = {name: jnp.asarray(weights) for name, weights in start(options.p).items()}
-    state = (model, optimizer.init(model))
-    many = jax.jit(lambda state: jax.lax.scan(one, state, None, length=STEPS))
-    return lambda: jax.block_until_ready(many(state))
-
-
 def torch_step(options: Grok, tokens: np.ndarray) -> Callable[[], Any]:
     """The same in eager torch: the plain form, every place through everything, the loss in float64 as in the paper."""
     import torch
@@ -91,9 +72,10 @@ def torch_step(options: Grok, tokens: np.ndarray) -> Callable[[], Any]:
 
 def compared(options: Grok) -> dict[str, Any]:
     tokens = pairs(options.p)[np.random.default_rng(0).permutation(options.p**2)[: options.train_pairs]]
-    programs = {"firth": jax_step(options, tokens)}
+    state, many = stepper(options, tokens)
+    programs: dict[str, Callable[[], Any]] = {"firth": lambda: many(state, STEPS)}
     if importlib.util.find_spec("torch"):
-        programs["torch, eager, plain form"] = torch_step(options, tokens)
+        programs[f"torch {importlib.metadata.version('torch')}, eager, plain form"] = torch_step(options, tokens)
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(ROUNDS + 1):  # the first warms up, and compiles
         for name, steps in programs.items():
@@ -102,6 +84,7 @@ def compared(options: Grok) -> dict[str, Any]:
             if number:
                 taken[name].append(1000 * (time.perf_counter() - began) / STEPS)
     result: dict[str, Any] = {
+        "date": date.today().isoformat(),
         "what": f"milliseconds a step, {STEPS} steps a round, {ROUNDS} rounds in turn",
         "load_before": round(os.getloadavg()[0], 2),
         "step_flops": step_flops(options),
@@ -120,20 +103,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--paper", type=int, metavar="SEED", help="a run at the paper's settings")
+    parser.add_argument("--no-step", action="store_true", help="leave the comparison of one step as it was")
     given = parser.parse_args()
     path = RESULTS / "grok.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    seeds = before.get("seeds", {}) | {str(seed): trained(Grok(seed=seed)) for seed in given.seeds}
-    paper = (
-        before.get("paper") if given.paper is None else {"seed": given.paper} | trained(Grok(seed=given.paper, **PAPER))
-    )
-    result = {
-        "what": "the paper's table for p = 113; one step beside eager torch; curves: step, then the fields of Losses",
-        "step": compared(Grok()),
-        "seeds": seeds,
+    result: dict[str, Any] = {
+        "what": "the paper's table for p = 113; one step beside eager torch; curves: step, then the fields of Losses"
     }
-    packages = ["firth", "jax", "numpy", "optax", *(["torch"] if importlib.util.find_spec("torch") else [])]
-    write_result("grok", result | ({"paper": paper} if paper else {}), packages)
+    result |= {name: before[name] for name in ("step", "seeds", "paper") if name in before}
+
+    def keep(**new: Any) -> None:
+        result.update(new)
+        write_result("grok", result, ["firth", "jax", "numpy", "optax"])
+
+    if not given.no_step:
+        keep(step=compared(Grok()))
+    for seed in given.seeds:
+        keep(seeds=result.get("seeds", {}) | {str(seed): trained(Grok(seed=seed))})
+    if given.paper is not None:
+        keep(paper={"seed": given.paper} | trained(Grok(seed=given.paper, **PAPER)))
 
 
 if __name__ == "__main__":

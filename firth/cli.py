@@ -885,7 +885,8 @@ def _told(step: Any) -> tuple[str, float, float, str]:
         return "learning", step.step, step.steps, told
     if hasattr(step, "phase"):
         loss, keys = step.losses, len(step.frequencies)
-        told = f"loss {loss.train_loss:.2g}, test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
+        told = f"loss {loss.train_loss:.2g} ({loss.train_accuracy:.0%} right)"
+        told += f", test {loss.test_loss:.2g} ({loss.test_accuracy:.0%} right)"
         told += f"  restricted {loss.restricted_loss:.2g}  excluded {loss.excluded_loss:.2g}  {keys} frequencies"
         return step.phase, step.step, step.steps, f"{told}  {_rate(step.flops_per_s)}  {step.left_s:.0f} s left"
     if hasattr(step, "left_s"):

@@ -151,15 +151,19 @@ def test_31_numbers_are_grokked(grokked):
     assert found.opened.cosine_fit > 0.6
     assert loss.restricted_loss < loss.full_loss
     assert loss.excluded_loss > math.log(31)
+    # Logits of some 20, of sums of products that cancel, in float32: some eps times their size, twice.
+    expected, _ = plain(found.trained.model, pairs(31))
+    for form in FORMS.values():
+        np.testing.assert_allclose(form(found.trained.model, pairs(31))[0], expected, atol=1e-5 * abs(expected).max())
     # The curve, by numpy and the last keys, ends where the opened model is: float32 here, float64 there.
     assert found.curve[800].test_loss == pytest.approx(loss.test_loss, rel=1e-3)
 
 
 @pytest.mark.slow
 def test_59_numbers_are_grokked_into_circles():
-    found = report.grok(59, steps=3000)
+    found = report.grok(59, steps=2000)
     rows = {row.measure: row.ours for row in found.table}
-    # Measured for seed 0, 42% of the pairs: 1; 5; .971; .997; .63; .952; 5.7; 727.
+    # Measured for seed 0, 46% of the pairs: 1; 4; .973; .983; .80; .954; 5.7; 660.
     assert rows["right sums of pairs never seen"] > 0.98
     assert 2 <= rows["key frequencies"] <= 8
     assert rows["W_E's variance at key frequencies"] > 0.8
@@ -220,11 +224,11 @@ def test_everything_is_saved(grokked, tmp_path):
 
 
 def test_training_ends_when_every_measure_has_held(monkeypatch):
-    met = iter([False, True, True, False, *[True] * 20])
+    met = iter([False, True, False, *[True] * 20])
     monkeypatch.setattr(training, "_all_met", lambda *_: next(met))
     reached = drain(train_steps(Grok(p=7, steps=2000)))
     assert reached.settled
-    assert max(reached.checkpoints) == 700  # four, and then three in a row, a hundred steps each
+    assert max(reached.checkpoints) == 500  # three, and then two in a row, a hundred steps each
     assert max(drain(train_steps(Grok(p=7, steps=1000, all_steps=True))).checkpoints) == 1000
 
 

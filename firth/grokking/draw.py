@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from firth.grokking.report import Grokked
 
 PHASE_COLOURS = {"memorising": "#f1f3f8", "forming the circuit": "#fdf3e7", "cleaning up": "#edf6ee"}
-IN_A_ROW = 4  # circles
+IN_A_ROW = 4  # circles, at most
 
 
 def draw(grokked: Grokked, path: Path, kind: str) -> None:
@@ -29,22 +29,22 @@ def draw(grokked: Grokked, path: Path, kind: str) -> None:
         raise MissingExtraError("pictures need matplotlib: pip install 'firth[maps]'") from error
 
     found, p = grokked.opened, grokked.options.p
-    rows = -(-len(found.frequencies) // IN_A_ROW)
+    keys = found.frequencies
+    rows = -(-len(keys) // IN_A_ROW)
     with rc_context({"font.family": ["DejaVu Sans"], "svg.fonttype": "none", "svg.hashsalt": "firth"}):
         figure = Figure(figsize=(16, 8.2 + 4.1 * rows), facecolor="white", layout="constrained")
         grid = figure.add_gridspec(2 + rows, 12, height_ratios=[4.2, 3.2, *[4.1] * rows])
         _draw_curve(figure.add_subplot(grid[0, :7]), grokked)
         _draw_cosines(figure.add_subplot(grid[0, 7:]), grokked)
-        _draw_spectrum(figure.add_subplot(grid[1, :4]), found.embedding_spectrum, found.frequencies, "embedding, W_E")
-        _draw_spectrum(
-            figure.add_subplot(grid[1, 4:8]), found.map_spectrum, found.frequencies, "neurons to logits, W_L"
-        )
+        _draw_spectrum(figure.add_subplot(grid[1, :4]), found.embedding_spectrum, keys, "embedding, W_E")
+        _draw_spectrum(figure.add_subplot(grid[1, 4:8]), found.map_spectrum, keys, "neurons to logits, W_L")
         _draw_neurons(figure.add_subplot(grid[1, 8:]), grokked)
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
-        for number, key in enumerate(found.frequencies):
-            place = 3 * (number % IN_A_ROW)
-            axes = figure.add_subplot(grid[2 + number // IN_A_ROW, place : place + 3])
+        for number, key in enumerate(keys):
+            across = -(-len(keys) // rows)  # 1 to 4, which divide 12
+            row, place = divmod(number, across)
+            axes = figure.add_subplot(grid[2 + row, 12 // across * place : 12 // across * (place + 1)])
             _draw_circle(axes, plane(grokked.trained.model["W_E"], key), key)
         figure.suptitle(
             f"(a + b) mod {p} after {grokked.steps:,} steps: {found.losses.test_accuracy:.1%} of the sums never seen are right",
@@ -62,9 +62,10 @@ def _draw_curve(axes: Any, grokked: Grokked) -> None:
         if own:
             later = [step for step in steps if step > own[-1]]
             axes.axvspan(own[0], later[0] if later else own[-1], color=colour, lw=0, zorder=0)
+            narrow = own[-1] - own[0] < 0.16 * steps[-1]
             axes.text(
-                own[0] + 0.006 * steps[-1], 0.985, phase, transform=axes.get_xaxis_transform(), fontsize=8.5, color="#667085",
-                rotation=90 if (own[-1] - own[0]) < 0.16 * steps[-1] else 0, va="top",
+                own[0] + 0.006 * steps[-1], 0.65 if narrow else 0.985, phase, transform=axes.get_xaxis_transform(), fontsize=8.5,
+                color="#667085", rotation=90 if narrow else 0, va="top",
             )  # fmt: skip
     lines = (("train", BLUE, "-"), ("test", ORANGE, "-"), ("restricted", GREEN, "--"), ("excluded", VIOLET, "--"),
              ("cosine", "#8C8C22", ":"))  # fmt: skip
@@ -87,7 +88,10 @@ def _draw_cosines(axes: Any, grokked: Grokked) -> None:
     terms = " ".join(
         f"{size:+.1f} cos {key}w" for size, key in zip(found.amplitudes, found.frequencies, strict=True)
     ).removeprefix("+")
-    axes.set_title(f"Logits are {terms},\nw = 2π(a + b - c)/{p};  R² = {found.cosine_fit:.3f}", fontsize=11, loc="left")
+    axes.set_title(
+        f"Logits are {terms},\nw = 2π(a + b - c)/{p};  R² = {found.cosine_fit:.3f}",
+        fontsize=11 if len(found.frequencies) <= IN_A_ROW else 9, loc="left",
+    )  # fmt: skip
     axes.legend(frameon=False, fontsize=9, loc="upper right")
 
 
