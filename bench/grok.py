@@ -27,7 +27,7 @@ from common import RESULTS, spread, write_result
 
 from firth.grokking.model import FORMS, Model, pairs, plain, start
 from firth.grokking.report import grok_steps
-from firth.grokking.training import BETAS, DECAY, PAPER, Grok, step_flops, stepper
+from firth.grokking.training import BETAS, PAPER, Grok, step_flops, stepper
 from firth.steps import drain
 
 ROUNDS, STEPS = 7, 10  # of each program in turn, steps in a round
@@ -39,6 +39,8 @@ def trained(options: Grok) -> dict[str, Any]:
     told = {
         "date": date.today().isoformat(),
         "rate": options.rate,
+        "warm_up": options.warm_up,
+        "decay": options.decay,
         "steps": found.steps,
         "settled": found.trained.settled,
         "wall_s": round(time.perf_counter() - began, 1),
@@ -59,7 +61,7 @@ def torch_step(options: Grok, tokens: np.ndarray) -> Callable[[], Any]:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     seen, sums = torch.tensor(tokens), torch.tensor(tokens[:, :2].sum(axis=1) % options.p).long()
     model: Model = {name: torch.tensor(weights, requires_grad=True) for name, weights in start(options.p).items()}
-    optimizer = torch.optim.AdamW(model.values(), lr=options.rate, betas=BETAS, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(model.values(), lr=options.rate, betas=BETAS, weight_decay=options.decay)
 
     def steps() -> None:
         for _ in range(STEPS):

@@ -29,9 +29,13 @@ def grok(
         ),
     ] = None,
     p: Annotated[int, typer.Option("--p", help="The modulus, a prime; 59 for a quick look.")] = 113,
-    paper: Annotated[bool, typer.Option("--paper", help="The paper's rate, 0.001, and 40,000 steps.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="The paper's rate, warm-up and decay, 40,000 steps.")] = False,
     steps: Annotated[int | None, typer.Option(help="Of training, at most.", show_default="5000")] = None,
-    rate: Annotated[float | None, typer.Option(help="Of learning.", show_default="0.003")] = None,
+    rate: Annotated[float | None, typer.Option(help="Of learning.", show_default="0.003; the paper's 0.001")] = None,
+    warm_up: Annotated[
+        int | None, typer.Option(help="Steps over which the rate rises.", show_default="300; the paper's 10")
+    ] = None,
+    decay: Annotated[float | None, typer.Option(help="Of weights.", show_default="2; the paper's 1")] = None,
     share: Annotated[
         float | None, typer.Option(help="Of the pairs to train on.", show_default="0.3; more for a smaller p")
     ] = None,
@@ -55,7 +59,7 @@ def grok(
     from firth.grokking.report import grok_steps
     from firth.grokking.training import PAPER, SETTLED, Grok
 
-    chosen = (PAPER if paper else {}) | _given({"steps": steps, "rate": rate, "share": share})
+    chosen = (PAPER if paper else {}) | _given({"steps": steps, "rate": rate, "warm_up": warm_up, "decay": decay, "share": share})
     found = _run(grok_steps(Grok(p=p, seed=seed, all_steps=all_steps, **chosen)), quiet)
     if found.trained.interrupted and not quiet:
         _say(f"interrupted after {found.steps:,} of {found.options.steps:,} steps; this is what was reached")

@@ -17,7 +17,7 @@ import firth
 from firth import _check
 from firth.grokking import analysis, report, training
 from firth.grokking.model import FORMS, pairs, plain, start
-from firth.grokking.training import DECAY, PHASES, Grok, small_loss, step_flops, train_steps
+from firth.grokking.training import PAPER, PHASES, Grok, small_loss, step_flops, train_steps
 from firth.ops import softmax
 from firth.steps import drain
 from tests.test_cli import ENVIRONMENT, FIRTH, run
@@ -257,7 +257,7 @@ def test_an_interrupt_keeps_what_was_reached():
 
 def test_the_settings_are_the_paper_s():
     assert Grok().train_pairs == int(0.3 * 113**2)
-    assert DECAY == 1
+    assert PAPER["decay"] == 1
     # A pair goes from its mixed values to neurons and logits, and from neurons to logits: once forward and twice backward.
     assert step_flops(Grok()) == 6 * 3830 * (128 * 512 + 128 * 114 + 512 * 114)
 

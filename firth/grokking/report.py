@@ -178,6 +178,8 @@ def grok(
     *,
     steps: int = 5000,
     rate: float = 3e-3,
+    warm_up: int = 300,
+    decay: float = 2.0,
     share: float | None = None,
     seed: int = 0,
     all_steps: bool = False,
@@ -191,8 +193,8 @@ def grok(
     ----------
     p
         The modulus, a prime in 7..499.
-    steps, rate, share, seed, all_steps
-        See `firth.grokking.training.Grok`; the paper's rate is 1e-3.
+    steps, rate, warm_up, decay, share, seed, all_steps
+        See `firth.grokking.training.Grok`; the paper's rate is 1e-3, its warm-up 10 steps, its decay 1.
 
     Returns
     -------
@@ -210,4 +212,4 @@ def grok(
     -----
     N. Nanda et al.: Progress measures for grokking via mechanistic interpretability. 2023.
     """
-    return drain(grok_steps(Grok(p, steps, rate, share, seed, all_steps)))
+    return drain(grok_steps(Grok(p, steps, rate, warm_up, decay, share, seed, all_steps)))
