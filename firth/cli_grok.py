@@ -59,7 +59,9 @@ def grok(
     from firth.grokking.report import grok_steps
     from firth.grokking.training import PAPER, SETTLED, Grok
 
-    chosen = (PAPER if paper else {}) | _given({"steps": steps, "rate": rate, "warm_up": warm_up, "decay": decay, "share": share})
+    chosen = (PAPER if paper else {}) | _given(
+        {"steps": steps, "rate": rate, "warm_up": warm_up, "decay": decay, "share": share}
+    )
     found = _run(grok_steps(Grok(p=p, seed=seed, all_steps=all_steps, **chosen)), quiet)
     if found.trained.interrupted and not quiet:
         _say(f"interrupted after {found.steps:,} of {found.options.steps:,} steps; this is what was reached")
