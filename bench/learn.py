@@ -11,7 +11,6 @@ measured is not repeated until the program changes. What FOLDER holds, and how t
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -30,7 +29,7 @@ from typing import Any, NamedTuple
 
 import company
 import numpy as np
-from common import machine, spread, write_result
+from common import digest, machine, spread, write_result
 from programs import (
     GENERAL,
     GLOVE,
@@ -151,8 +150,7 @@ def version(program: str, folder: Path, task: Task) -> str:
         ["glove/*"] if task.method == "glove" else [f"word2vec/{name}.rs" for name in ("mod", "products", task.method)]
     )
     places += ["simd/*", "matrix.rs", "random.rs"]
-    sources = sorted(path for place in places for path in (HERE.parent / "core" / "src").glob(place))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
+    return digest(*(f"core/src/{place}" for place in places))
 
 
 def rounds(tasks: list[Task], programs: Callable[[Task], list[str]], folder: Path, number: int) -> None:

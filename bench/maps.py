@@ -13,7 +13,6 @@ divergence of t-SNE's maps with the affinities of exact neighbours for all.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import machine, peak_mib, run_child, spread, write_result
+from common import digest, machine, peak_mib, run_child, spread, write_result
 
 THREADS = len(os.sched_getaffinity(0))
 PEERS = {"umap": "umap-learn", "tsne": "openTSNE"}
@@ -39,7 +38,6 @@ NOTES = {
 }
 QUALITY = ("trustworthiness", "continuity", "neighbours_kept", "distance_correlation", "kl_divergence")
 PERPLEXITY = 30.0  # the default of both
-HERE = Path(__file__).resolve().parent
 
 
 @cache
@@ -48,11 +46,7 @@ def version(peer: str) -> str:
     if peer != "firth":
         return importlib.metadata.version(peer)
     places = ("core/src/maps/*", "core/src/search/*", "core/src/simd/*", "core/src/random.rs", "firth/search.py")
-    parts = ("umap", "tsne", "reduce", "quality")
-    sources = [
-        path for place in (*places, *(f"firth/maps/{part}.py" for part in parts)) for path in HERE.parent.glob(place)
-    ]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()[:10]
+    return digest(*places, *(f"firth/maps/{part}.py" for part in ("umap", "tsne", "reduce", "quality")))
 
 
 def prepare(workload: str, folder: Path) -> Path:

@@ -12,7 +12,6 @@ holds, and how to get it: bench/README.md.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -34,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np  # after what it reads when it starts
-from common import machine, run_child, spread, write_result
+from common import digest, machine, run_child, spread, write_result
 from search_peers import GRAPH_K, GRAPHS, KS, LOAD_K, NOTES, PACKAGES, PEERS, THREADS, installed, others
 
 HERE = Path(__file__).resolve().parent
@@ -99,9 +98,9 @@ def version(peer: str) -> str:
     """Of a package its number; of firth a digest of what searches, so that other commits leave it."""
     if peer != "firth":
         return importlib.metadata.version(PACKAGES[peer]) if peer in PACKAGES and installed(peer) else ""
-    places = ("core/src/search/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/vectors.rs", "firth/search.py")
-    sources = sorted(path for place in places for path in HERE.parent.glob(place))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
+    return digest(
+        "core/src/search/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/vectors.rs", "firth/search.py"
+    )
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:

@@ -24,8 +24,9 @@ MEASURED = 100  # times in a training at most, and every so many steps at most
 SETTLED = 2  # measures in a row that meet the whole table end a training
 SCANNED = 20  # steps between two looks at Ctrl-C
 PHASES = ("memorising", "forming the circuit", "cleaning up")
-State = tuple[Any, Any]  # a model, and the moments of Adam
 KNOWN = 0.99  # accuracy on the pairs trained on, at which they are memorised
+
+State = tuple[Any, Any]  # a model, and the moments of Adam
 
 
 @dataclass(frozen=True, slots=True)
