@@ -112,36 +112,37 @@ pub use x86::{Avx2Words, Avx512Half};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Narrow, add_codes};
+    use super::{LANES, Narrow};
+    use crate::simd::Avx2;
     use std::arch::x86_64::*;
 
-    /// Whole numbers of 16 bits with AVX2: `vpmaddwd` adds two products in 32. Codes of eight bits go through it, since of two products
-    /// of theirs 16 bits do not always hold the sum.
+    /// Whole numbers of 16 bits with AVX2: `vpmaddwd` adds two products in 32; the rest is as for codes. Codes of eight bits go through it
+    /// too, since of two products of theirs 16 bits do not always hold the sum.
     #[derive(Clone, Copy)]
     pub struct Avx2Words;
 
     impl Narrow for Avx2Words {
         type Out = i32;
-        type Packed = [u8; 4];
+        type Packed = [i8; 4];
         type Query = __m256i;
         type Keys = [__m256i; 2];
         type Sums = [__m256i; 2];
 
         #[inline(always)]
         fn pack(bytes: [u8; 4]) -> Self::Packed {
-            bytes
+            <Avx2 as Narrow>::pack(bytes)
         }
         #[inline(always)]
         unsafe fn query(p: *const Self::Packed) -> Self::Query {
-            unsafe { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+            unsafe { <Avx2 as Narrow>::query(p) }
         }
         #[inline(always)]
         unsafe fn keys(p: *const u8) -> Self::Keys {
-            unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())] }
+            unsafe { <Avx2 as Narrow>::keys(p) }
         }
         #[inline(always)]
         unsafe fn zero() -> Self::Sums {
-            unsafe { [_mm256_setzero_si256(); 2] }
+            unsafe { <Avx2 as Narrow>::zero() }
         }
         #[inline(always)]
         unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
@@ -154,8 +155,7 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
-            // SAFETY: sixteen lanes of 32 bits either way.
-            add_codes(out, unsafe { std::mem::transmute::<[__m256i; 2], [i32; LANES]>(sums) });
+            unsafe { <Avx2 as Narrow>::add_to(out, sums) }
         }
     }
 
