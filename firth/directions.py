@@ -21,6 +21,9 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
     The products of vectors are those of their coordinates along the directions but for what lies outside: at most the product of
     the two lengths that are left. On a sample it is measured how many keys cannot be told from the best one by that bound
     and that of the codes, with so many directions and with all dimensions; their scoring and the scan are what a query costs.
+
+    The directions are turned at random among themselves, so that a vector's coordinates are of one size: where one is much larger
+    than the others, as along the first principal component, a code is worth a 127th of it, and the others have few digits.
     """
     n, d = keys.shape
     sample = keys[:: -(-n // SAMPLE)].astype(np.float64)
@@ -42,11 +45,17 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
         candidates = (of_queries @ coordinates.T + bound >= best[:, None]).mean()
         return m + candidates * (CANDIDATE + EACH * d)
 
-    coordinates, of_queries = sample @ directions.T, queries @ directions.T
-    sizes = sorted({d // share // MULTIPLE * MULTIPLE for share in SHARES} - {0})
-    costs = {m: cost(coordinates[:, :m], of_queries[:, :m]) for m in sizes if m <= len(directions)}
-    size = min(costs, key=costs.__getitem__)
-    return np.ascontiguousarray(directions[:size]) if costs[size] < WORTH * cost(sample, queries) else None
+    random = np.random.default_rng(0)
+
+    def turned(m: int) -> np.ndarray:
+        return np.linalg.qr(random.standard_normal((m, m)))[0] @ directions[:m]
+
+    sizes = {d // share // MULTIPLE * MULTIPLE for share in SHARES} - {0}
+    choices = [turned(m) for m in sorted(sizes) if m <= len(directions)]
+    costs = [cost(sample @ choice.T, queries @ choice.T) for choice in choices]
+    if not costs or min(costs) >= WORTH * cost(sample, queries):
+        return None
+    return np.ascontiguousarray(choices[int(np.argmin(costs))])
 
 
 def _principal(sample: np.ndarray, m: int) -> np.ndarray:

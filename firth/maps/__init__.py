@@ -302,7 +302,7 @@ def map_space(
         UMAP's: how many neighbours count, the point itself among them; how near points may come; how far groups lie apart.
     n_epochs, negative_sample_rate
         UMAP's: how often all edges are passed over, by default 500 times up to 10,000 points, else 200; samples that push, for
-        each edge that pulls.
+        each edge that pulls: on average, fewer at first and more later.
     perplexity
         t-SNE's: about how many neighbours count.
     init
