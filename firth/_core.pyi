@@ -41,7 +41,17 @@ class Index:
     def code_bytes(self) -> int: ...
 
 class Graph:
-    def __init__(self, index: Index, k: int, metric: str) -> None: ...
+    def __init__(
+        self,
+        index: Index,
+        k: int,
+        metric: str,
+        threads: int,
+        order: np.ndarray | None = None,
+        directions: np.ndarray | None = None,
+        head: int = 0,
+        shift: int = 0,
+    ) -> None: ...
     def step(self, pairs: int, threads: int) -> float: ...
     def finish(self) -> tuple[np.ndarray, np.ndarray]: ...
 

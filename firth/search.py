@@ -16,7 +16,7 @@ import numpy as np
 from firth import _core
 from firth._check import ArgumentError, ShapeError, available_threads, check_choice, check_int, check_number
 from firth.arrays import as_array, as_mask, as_vectors
-from firth.directions import leading_directions
+from firth.directions import by_likeness, leading_directions, turned, with_head
 from firth.results import METRICS, Graph, Matches, Metric, Pairs, TopK
 from firth.steps import drain
 
@@ -74,14 +74,15 @@ class Index:
     array([2])
     """
 
-    __slots__ = ("_asked", "_core", "_keys", "_threads", "_tried")
+    __slots__ = ("_asked", "_core", "_directions", "_keys", "_shortened", "_threads", "_tried")
 
     def __init__(self, keys: Any, *, threads: int | None = None) -> None:
         self._keys = as_vectors("keys", keys)
         self._threads = available_threads() if threads is None else check_int("threads", threads, 1, 4_096)
         self._core = _core.Index(self._keys)
         self._asked = 0
-        self._tried = False
+        self._tried, self._directions = False, None  # leading ones
+        self._shortened = False  # the core's codes, if that helps
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -125,8 +126,15 @@ class Index:
         check_choice("metric", metric, METRICS)
         n = len(self)
         k = check_int("k", k, 1, n - 1, meaning="the number of other rows")
-        self._prepare(n)
-        graph = _core.Graph(self._core, k, metric)
+        if n * n < TRIED_FROM:
+            self._prepare(n)
+            graph = _core.Graph(self._core, k, metric, self._threads)
+        else:
+            directions, head, shift = self._leading(), 0, 0
+            order = by_likeness(self._keys, directions)
+            if directions is not None:
+                directions, head, shift = with_head(directions, self._keys)
+            graph = _core.Graph(self._core, k, metric, self._threads, order, directions, head, shift)
         pairs, done = FIRST_STEP // self._keys.shape[1], 0.0
         while done < 1.0:
             began = time.perf_counter()
@@ -190,11 +198,18 @@ class Index:
 
     def _prepare(self, queries: int) -> None:
         self._asked += queries
-        if self._asked * len(self) >= TRIED_FROM and not self._tried:
-            self._tried = True
-            self._core.build(self._threads, leading_directions(self._keys))
+        if self._asked * len(self) >= TRIED_FROM:
+            if not self._shortened:
+                self._shortened = True
+                directions = self._leading()
+                self._core.build(self._threads, None if directions is None else turned(directions))
         elif self._asked > CODED_FROM:
             self._core.build(self._threads)
+
+    def _leading(self) -> np.ndarray | None:
+        if not self._tried:
+            self._tried, self._directions = True, leading_directions(self._keys)
+        return self._directions
 
 
 def top_k(queries: Any, keys: Any, k: int, *, metric: Metric = "dot", where: Any = None) -> TopK:

@@ -3,9 +3,10 @@ import pytest
 
 import firth.search
 from firth import _core
-from firth.directions import leading_directions
+from firth.directions import by_likeness, leading_directions, turned, with_head
 from firth.results import METRICS
 from firth.search import Index, duplicates, neighbors
+from firth.steps import drain
 
 
 def decaying(n, d, seed=0):
@@ -22,12 +23,33 @@ def test_few_directions_suffice_for_vectors_that_lie_in_them(n, d):
     assert directions is not None
     m = len(directions)
     assert m <= d // 2
-    np.testing.assert_allclose(directions @ directions.T, np.eye(m), atol=1e-12)
-    coordinates = keys @ directions.T
-    assert (coordinates**2).sum() / (keys**2).sum() > 0.9
-    # Turned: of about one size. Along the principal components the first is 2.7 and 4.2 times as large as on average.
-    largest = np.sqrt((coordinates**2).mean(axis=0)).max() / np.sqrt((coordinates**2).mean())
-    assert largest < 2
+    assert ((keys @ directions.T) ** 2).sum() / (keys**2).sum() > 0.9
+    coordinates = keys @ turned(directions).T
+    # The first of the components is 2.7 and 4.2 times as large as they are on average; turned, the largest is 1.5 and 1.7.
+    assert np.sqrt((coordinates**2).mean(axis=0).max() / (coordinates**2).mean()) < 2
+    parts, head, shift = with_head(directions, keys)
+    for some in (directions, turned(directions), parts):
+        np.testing.assert_allclose(some @ some.T, np.eye(m), atol=1e-12)
+        np.testing.assert_allclose(some.T @ some, directions.T @ directions, atol=1e-12)  # of the same subspace
+    np.testing.assert_allclose(parts[:head].T @ parts[:head], directions[:head].T @ directions[:head], atol=1e-12)
+    assert 0 < head < m
+    largest = [np.median(np.abs(keys @ part.T).max(axis=1)) for part in (parts[:head], parts[head:])]
+    assert 0.4 < largest[0] / largest[1] / 2**shift < 2.5
+
+
+def test_like_rows_stand_together():
+    rng = np.random.default_rng(4)
+    centres = rng.standard_normal((40, 20))
+    kind = rng.integers(40, size=6000)
+    keys = (centres[kind] + 0.1 * rng.standard_normal((6000, 20))).astype(np.float32)
+    keys *= rng.lognormal(size=(6000, 1)).astype(np.float32)  # lengths do not matter
+    keys[77] = 0
+    order = by_likeness(keys, None)
+    np.testing.assert_array_equal(np.sort(order), np.arange(6000))
+    same = (kind[order[1:]] == kind[order[:-1]]).mean()
+    assert same > 0.9  # by chance 0.025
+    for few in (keys[:1], keys[:50], np.ones((500, 3), np.float32), np.zeros((500, 3), np.float32)):
+        np.testing.assert_array_equal(np.sort(by_likeness(few, None)), np.arange(len(few)))
 
 
 def test_no_directions_where_they_would_not_help():
@@ -60,6 +82,37 @@ def test_answers_by_directions_are_the_same(metric, monkeypatch):
     assert index.code_bytes < 2500 * 90 < plain.code_bytes  # of directions; of all numbers d + 8, 136 a key
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spread", [8, 1000])
+def test_neighbours_by_likeness_are_the_same(metric, spread, monkeypatch):
+    rng = np.random.default_rng(5)
+    keys = (rng.standard_normal((3000, 128)) * np.exp(-np.arange(128) / spread)).astype(
+        np.float32
+    )  # with, without directions
+    assert (leading_directions(keys) is None) == (spread == 1000)
+    keys *= rng.lognormal(size=(3000, 1)).astype(np.float32)
+    keys[100:140] = keys[7]  # ties, which the lowest rows win, wherever they stand
+    keys[2990:] = keys[7]
+    keys[5] = 0
+    expected = neighbors(keys, 9, metric=metric)
+    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    for threads in (1, 2):
+        found = drain(Index(keys, threads=threads).neighbors_steps(9, metric=metric))
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_what_is_asked_after_neighbours_is_the_same(monkeypatch):
+    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    keys = decaying(2500, 128, seed=6)
+    index = Index(keys)
+    drain(index.neighbors_steps(3))
+    assert index.code_bytes == 0  # the graph's are its own
+    found = index.top_k(keys[:20], 5)
+    np.testing.assert_array_equal(found.rows, Index(keys).top_k(keys[:20], 5).rows)
+    assert 0 < index.code_bytes < 2500 * 90
+
+
 def test_duplicates_by_directions_are_the_same(monkeypatch):
     monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
     keys = decaying(2500, 128, seed=3)
@@ -74,3 +127,9 @@ def test_the_core_refuses_other_directions():
         index.build(1, np.eye(3))
     with pytest.raises(ValueError, match="orthonormal"):
         index.build(1, np.ones((2, 4)))
+    order = np.arange(10, dtype=np.uint32)
+    with pytest.raises(ValueError, match="each row once"):
+        _core.Graph(index, 2, "dot", 1, order // 2)
+    for head, shift in [(3, 0), (8, 0), (4, 5), (4, -1)]:
+        with pytest.raises(ValueError, match="a head"):
+            _core.Graph(index, 2, "dot", 1, order, np.eye(4), head, shift)

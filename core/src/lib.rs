@@ -20,7 +20,7 @@ mod door {
     use crate::maps::sparse::Sparse;
     use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
     use crate::product::Shape;
-    use crate::search::{self, Codes, Goal, Metric, Own, Queries};
+    use crate::search::{self, Codes, Goal, Head, MOST_DIMENSIONS, MOST_SHIFT, Metric, Own, Queries};
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
@@ -212,17 +212,8 @@ mod door {
             }
             let vectors = self.vectors.bind(py).try_readonly()?;
             let (numbers, d) = (vectors.as_slice()?, vectors.as_array().ncols());
-            let basis = match &directions {
-                None => None,
-                Some(directions) if directions.as_array().ncols() != d => {
-                    return Err(PyValueError::new_err("directions need as many columns as the vectors"));
-                }
-                Some(directions) => Some(
-                    search::Basis::new(directions.as_slice()?, d)
-                        .ok_or_else(|| PyValueError::new_err("directions are not orthonormal"))?,
-                ),
-            };
-            let codes = py.detach(|| Codes::new(numbers, d, basis, threads, self.level))?;
+            let basis = directions.map(|directions| basis(&directions, d, Head::default())).transpose()?;
+            let codes = py.detach(|| Codes::new(numbers, d, basis, Vec::new(), threads, self.level))?;
             *self.codes.lock().expect("no thread panics while it holds this") = Some(Arc::new(codes));
             Ok(())
         }
@@ -292,20 +283,47 @@ mod door {
 
     #[pymethods]
     impl Graph {
+        /// From the index's codes; or, given an order of rows in which like stand by like, from codes of its own in that order: of
+        /// all numbers, or of coordinates along directions (m, d), of which the first `head` tell most and count 2^shift as much.
         #[new]
-        fn new(py: Python<'_>, index: Py<Index>, k: usize, metric_name: &str) -> PyResult<Self> {
-            let n = index.get().vectors.bind(py).try_readonly()?.as_array().nrows();
-            Ok(Self { graph: Some(search::Graph::new(metric(metric_name)?, k, n)), index })
+        #[pyo3(signature = (index, k, metric_name, threads, order=None, directions=None, head=0, shift=0))]
+        #[allow(clippy::too_many_arguments)]
+        fn new(
+            py: Python<'_>,
+            index: Py<Index>,
+            k: usize,
+            metric_name: &str,
+            threads: usize,
+            order: Option<PyReadonlyArray1<'_, u32>>,
+            directions: Option<PyReadonlyArray2<'_, f64>>,
+            head: usize,
+            shift: i32,
+        ) -> PyResult<Self> {
+            let held = index.clone_ref(py);
+            let (vectors, level) = (held.get().vectors.bind(py).try_readonly()?, held.get().level);
+            let (n, d) = vectors.as_array().dim();
+            let codes = if let Some(order) = order {
+                let (numbers, order) = (vectors.as_slice()?, order.as_slice()?.to_vec());
+                let mut rows = order.clone();
+                rows.sort_unstable();
+                if !rows.into_iter().eq(0..n as u32) {
+                    return Err(PyValueError::new_err("an order has each row once"));
+                }
+                let basis = directions.map(|directions| basis(&directions, d, Head { m: head, shift })).transpose()?;
+                Some(Arc::new(py.detach(|| Codes::new(numbers, d, basis, order, threads, level))?))
+            } else {
+                held.get().codes()
+            };
+            Ok(Self { graph: Some(search::Graph::new(metric(metric_name)?, k, n, codes)), index })
         }
 
         /// Go on for about so many pairs; returns the share of all that is done.
         fn step(&mut self, py: Python<'_>, pairs: usize, threads: usize) -> PyResult<f64> {
             let index = self.index.get();
             let vectors = index.vectors.bind(py).try_readonly()?;
-            let (d, codes) = (vectors.as_array().ncols(), index.codes());
-            let keys = search::Keys { vectors: vectors.as_slice()?, d, codes: codes.as_deref() };
+            let vectors = vectors.as_slice()?;
             let graph = self.graph.as_mut().ok_or_else(|| PyValueError::new_err("the graph is finished"))?;
-            interruptible(py, |stop| graph.step(&keys, pairs, threads, index.level, &index.totals, stop))
+            interruptible(py, |stop| graph.step(vectors, pairs, threads, index.level, &index.totals, stop))
         }
 
         /// Scores and rows, (n, k) each.
@@ -317,6 +335,22 @@ mod door {
             let shape = [found.len(), found.first().map_or(0, Vec::len)];
             Ok((scores.reshape(shape)?, rows.reshape(shape)?))
         }
+    }
+
+    /// Directions (m, d), if they are that.
+    fn basis(directions: &PyReadonlyArray2<'_, f64>, d: usize, head: Head) -> PyResult<search::Basis> {
+        let [m, columns] = [0, 1].map(|axis| directions.as_array().shape()[axis]);
+        if columns != d {
+            return Err(PyValueError::new_err("directions need as many columns as the vectors"));
+        }
+        let fits = (0..=MOST_SHIFT).contains(&head.shift) && head.m << (2 * head.shift) <= MOST_DIMENSIONS;
+        if head.m > m || !head.m.is_multiple_of(4) || !fits {
+            return Err(PyValueError::new_err(
+                "a head has a multiple of four of the directions, and counts 2^4 at most",
+            ));
+        }
+        search::Basis::new(directions.as_slice()?, d, head)
+            .ok_or_else(|| PyValueError::new_err("directions are not orthonormal"))
     }
 
     /// Search without the interpreter's lock; a signal stops it, and is raised.

@@ -10,10 +10,30 @@ const ROWS: usize = 6;
 /// Directions with more are not orthonormal.
 const MOST_SLACK: f64 = 1e-4;
 
+/// Of a head, so that sums of 32 bits hold its products.
+pub const MOST_SHIFT: i32 = 4;
+
+/// The first m of some directions. What vectors have in these is compared first, and that alone may rule a pair out; their codes
+/// count 2^shift times as much as the others, which are shorter.
+#[derive(Clone, Copy, Default)]
+pub struct Head {
+    pub m: usize,
+    pub shift: i32,
+}
+
+impl Head {
+    /// What a coordinate's code counts.
+    pub fn scale(self, coordinate: usize) -> f64 {
+        if coordinate < self.m { 2f64.powi(self.shift) } else { 1.0 }
+    }
+}
+
 /// m orthonormal directions, up to rounding, in d dimensions.
 pub struct Basis {
     d: usize,
     pub m: usize,
+    /// A multiple of four of them, perhaps none.
+    pub head: Head,
     /// `[m / 8][d][8]`, with zeros behind the last direction.
     packed: Vec<f64>,
     /// How far products of coordinates and of what is left over may be, for all roundings, from the product of two vectors, in
@@ -23,7 +43,7 @@ pub struct Basis {
 
 impl Basis {
     /// Directions (m, d), m <= d; None if they are not orthonormal.
-    pub fn new(directions: &[f64], d: usize) -> Option<Basis> {
+    pub fn new(directions: &[f64], d: usize, head: Head) -> Option<Basis> {
         let m = directions.len() / d;
         let mut packed = vec![0.0; m.div_ceil(COLUMNS) * COLUMNS * d];
         for (j, direction) in directions.chunks_exact(d).enumerate() {
@@ -39,7 +59,7 @@ impl Basis {
             }
         }
         let slack = 8.0 * (skew.sqrt() + d as f64 * (m as f64).sqrt() * 0.5f64.powi(50));
-        (slack < MOST_SLACK).then_some(Basis { d, m, packed, slack })
+        (slack < MOST_SLACK).then_some(Basis { d, m, head, packed, slack })
     }
 
     /// The coordinates (n, m) of vectors (n, d).
@@ -117,7 +137,7 @@ mod tests {
             let directions: Vec<f64> =
                 (0..m * d).map(|i| if at(i / d) == i % d { 1.0 - 2.0 * (i % 2) as f64 } else { 0.0 }).collect();
             let vectors: Vec<f64> = (0..n * d).map(|i| ((i * 104_729 % 97) as f64 - 48.0) / 32.0).collect();
-            let basis = Basis::new(&directions, d).unwrap();
+            let basis = Basis::new(&directions, d, Head::default()).unwrap();
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
                 let mut out = vec![f64::NAN; n * m];
                 basis.coordinates(&vectors, &mut out, level);
@@ -133,8 +153,8 @@ mod tests {
 
     #[test]
     fn slack_tells_of_directions_that_are_not_orthonormal() {
-        assert!(Basis::new(&[1.0, 0.0, 0.0, 1.0], 2).unwrap().slack < 1e-12);
-        assert!(Basis::new(&[1.0, 0.0, 1e-6, 1.0], 2).unwrap().slack > 8e-6);
-        assert!(Basis::new(&[1.0, 0.0, 0.1, 1.0], 2).is_none());
+        assert!(Basis::new(&[1.0, 0.0, 0.0, 1.0], 2, Head::default()).unwrap().slack < 1e-12);
+        assert!(Basis::new(&[1.0, 0.0, 1e-6, 1.0], 2, Head::default()).unwrap().slack > 8e-6);
+        assert!(Basis::new(&[1.0, 0.0, 0.1, 1.0], 2, Head::default()).is_none());
     }
 }

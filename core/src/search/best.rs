@@ -1,7 +1,6 @@
 //! What a search knows of one query so far: the best keys that were scored, and what the others must reach.
 
 use super::Goal;
-use super::codes::TILE;
 use super::exact::Hit;
 use std::collections::BinaryHeap;
 
@@ -37,14 +36,20 @@ impl Best {
     }
 
     /// The score of the last of the r best that were found, one in each of r tiles; None if there are fewer.
-    pub fn of_tiles(&self, r: usize, hits: &mut Vec<Hit>, tiles: &mut Vec<u64>) -> Option<f64> {
+    pub fn of_tiles(
+        &self,
+        r: usize,
+        tile: impl Fn(usize) -> usize,
+        hits: &mut Vec<Hit>,
+        tiles: &mut Vec<usize>,
+    ) -> Option<f64> {
         hits.clear();
         hits.extend(&self.found);
         let mut taken = r;
         loop {
             let (best, last, _) = (taken <= hits.len()).then(|| hits.select_nth_unstable(taken - 1))?;
             tiles.clear();
-            tiles.extend(best.iter().chain([&*last]).map(|hit| hit.row / TILE as u64));
+            tiles.extend(best.iter().chain([&*last]).map(|hit| tile(hit.row as usize)));
             tiles.sort_unstable();
             tiles.dedup();
             if tiles.len() == r {

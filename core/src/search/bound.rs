@@ -47,14 +47,16 @@ pub struct Query {
     /// The query's length in its codes' worth.
     a: f64,
     squared_norm: f64,
-    /// What the codes' sums start with, since keys' codes lie 128 higher.
+    /// What the codes' sums start with, since keys' codes lie 128 higher; and what is added after the head, if there is one.
     pub start: i32,
+    pub after_head: i32,
     /// What a key's size^2 takes off its score ("euclidean").
     pub half: f32,
     /// Of a key's error, size and square in its bound, and what is added for every key.
     pub factors: [f32; 4],
-    /// And of what lies outside the basis.
+    /// And of what lies outside the basis, and outside its head.
     pub rest: f32,
+    pub head_rest: f32,
     /// Scan units in a key unit (see `key_floor`).
     pub per_key_unit: f64,
     /// What the query's own |q|^2 / 2 takes off its score as a neighbour of a key ("euclidean").
@@ -80,16 +82,24 @@ impl Query {
         if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || query.len() > MOST_DIMENSIONS {
             return None;
         }
-        let worth = coordinates.iter().fold(norm / d.sqrt(), |most, y| most.max(y.abs())) / largest;
-        let inverse = 1.0 / worth;
+        let head = codes.head();
+        let worth = (coordinates.iter().enumerate())
+            .fold(norm / d.sqrt(), |most, (i, y)| most.max(y.abs() / head.scale(i)))
+            / largest;
         out.clear();
-        let (mut residual, mut sum) = (0.0, 0i32);
-        for y in coordinates {
-            let code = whole(y * inverse);
-            residual += (y - worth * code) * (y - worth * code);
-            out.push(code as i8);
-            sum += code as i32;
+        let (mut residual, mut sums) = (0.0, [0i32; 2]);
+        let (first, others) = coordinates.split_at(head.m);
+        for ((coordinates, worth), sum) in [(first, worth * head.scale(0)), (others, worth)].into_iter().zip(&mut sums)
+        {
+            let inverse = 1.0 / worth;
+            for y in coordinates {
+                let code = whole(y * inverse);
+                residual += (y - worth * code) * (y - worth * code);
+                out.push(code as i8);
+                *sum += code as i32;
+            }
         }
+        let [start, after_head] = if head.m > 0 { sums } else { [sums[1], 0] }.map(|sum| -128 * sum);
         let a = norm / worth; // at most 127 sqrt(d)
         // The second term is for the roundings of worth * code, 2^-53 of each number.
         let lost = residual.sqrt() / norm + d.sqrt() * 0.5f64.powi(50);
@@ -98,12 +108,13 @@ impl Query {
         let roundings = 8.0 * ROUNDOFF + (2.0 * d + 16.0) * 0.5f64.powi(52);
         let slack = codes.basis.as_ref().map_or(0.0, |basis| basis.slack);
         let float = (roundings + slack) * a * (1.0 + lost);
-        let rest = codes.basis.as_ref().map_or(0.0, |basis| {
+        let outside = |coordinates: &[f64]| {
             let inside = coordinates.iter().map(|y| y * y).sum::<f64>() / squared_norm;
-            ((1.0 - inside).max(0.0) + basis.slack).sqrt() * a
-        });
+            ((1.0 - inside).max(0.0) + slack).sqrt() * a
+        };
+        let rest = if codes.basis.is_some() { outside(coordinates) } else { 0.0 };
         let half = if metric == Metric::Euclidean { 0.5 * unit / worth } else { 0.0 };
-        // Below 2^-126 numbers of float32 are rounded coarsely or become 0, codes' sums are under 2^14 d.
+        // Below 2^-126 numbers of float32 are rounded coarsely or become 0, codes' sums are under 2^(14 + 2 shift) d.
         let mut constant = d * 0.5f64.powi(100) * (1.0 + a + half);
         let units = match metric {
             Metric::Dot => 1.0 / (worth * unit),
@@ -124,10 +135,12 @@ impl Query {
             per_dot: 1.0 / (worth * unit),
             a,
             squared_norm,
-            start: -128 * sum,
+            start,
+            after_head,
             half: half as f32,
             factors: [up(a + a * lost + float), up(a * lost + float), up(roundings * half), up(constant)],
             rest: up(rest),
+            head_rest: up(outside(&coordinates[..head.m])),
             per_key_unit,
             own,
         })

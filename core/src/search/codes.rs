@@ -4,8 +4,9 @@
 //! measured, not estimated: `bound.rs` rests on its length alone, so that nothing depends on how well c was chosen.
 //!
 //! With a basis x is the vector's coordinates in it, fewer numbers, and the length of what lies outside the basis is measured too.
+//! The codes of its head count more.
 
-use super::basis::Basis;
+use super::basis::{Basis, Head};
 use super::share;
 use crate::simd::Level;
 use memmap2::MmapMut;
@@ -38,8 +39,12 @@ pub struct Codes {
     pub ratios: Vec<f32>,
     /// |x| / unit, at most 1.
     pub norms: Vec<f32>,
-    /// The part of |x| that lies outside the basis, rounded up; nothing without one.
+    /// The part of |x| that lies outside the basis, rounded up; nothing without one. And outside its head, if it has one.
     pub rests: Vec<f32>,
+    pub head_rests: Vec<f32>,
+    /// Which vectors these are the codes of, and where each vector's are; both empty where they stand as the vectors do.
+    order: Vec<u32>,
+    places: Vec<u32>,
     /// Of each tile, the largest of its errors (|x - a c| / |x|, rounded up), norms, and norms times errors.
     pub largest: Vec<[f32; 3]>,
     /// A power of two that no key is longer than.
@@ -54,6 +59,7 @@ struct Part<'a> {
     errors: &'a mut [f32],
     norms: &'a mut [f32],
     rests: &'a mut [f32],
+    head_rests: &'a mut [f32],
 }
 
 /// What codes are made of.
@@ -63,15 +69,29 @@ struct Source<'a> {
     d: usize,
     unit: f64,
     basis: Option<&'a Basis>,
+    order: &'a [u32],
     level: Level,
 }
 
+impl<'a> Source<'a> {
+    fn vector(&self, place: usize) -> &'a [f32] {
+        &self.vectors[row(self.order, place) * self.d..][..self.d]
+    }
+}
+
+/// Which vector stands in a place.
+fn row(order: &[u32], place: usize) -> usize {
+    order.get(place).map_or(place, |&row| row as usize)
+}
+
 impl Codes {
-    /// Codes of finite `vectors`, (n, d), or of their coordinates.
+    /// Codes of finite `vectors`, (n, d), or of their coordinates; in the `order` of these rows, each once, or as they are if it is
+    /// empty.
     pub fn new(
         vectors: &[f32],
         d: usize,
         basis: Option<Basis>,
+        order: Vec<u32>,
         threads: usize,
         level: Level,
     ) -> std::io::Result<Codes> {
@@ -85,19 +105,22 @@ impl Codes {
         #[cfg(target_os = "linux")]
         let _ = panels.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
         let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
-        let mut rests = vec![0f32; if basis.is_some() { padded } else { 0 }];
+        let head = basis.as_ref().map_or(Head::default(), |basis| basis.head);
+        let [mut rests, mut head_rests] =
+            [basis.is_some(), head.m > 0].map(|any| vec![0f32; if any { padded } else { 0 }]);
         let keys = SHARE * PANEL;
         let parts = (panels.chunks_mut(SHARE * panel))
             .zip(ratios.chunks_mut(keys))
             .zip(errors.chunks_mut(keys))
             .zip(norms.chunks_mut(keys))
             .zip(rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
+            .zip(head_rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
             .enumerate()
-            .map(|(i, ((((panels, ratios), errors), norms), rests))| {
+            .map(|(i, (((((panels, ratios), errors), norms), rests), head_rests))| {
                 let first = i * keys;
-                Part { first, panels, ratios, errors, norms, rests }
+                Part { first, panels, ratios, errors, norms, rests, head_rests }
             });
-        let source = Source { vectors, d, unit, basis: basis.as_ref(), level };
+        let source = Source { vectors, d, unit, basis: basis.as_ref(), order: &order, level };
         share(threads.min(n.div_ceil(keys)), parts, |part| match level.for_codes() {
             // SAFETY: `level` is one that the processor has.
             #[cfg(target_arch = "x86_64")]
@@ -114,7 +137,31 @@ impl Codes {
             })
         });
         let largest = largest.collect();
-        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, largest, unit })
+        let mut places = vec![0; order.len()];
+        order.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
+        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, head_rests, order, places, largest, unit })
+    }
+
+    /// Which vector stands in a place.
+    #[inline]
+    pub fn row(&self, place: usize) -> usize {
+        row(&self.order, place)
+    }
+
+    /// Where a vector stands.
+    #[inline]
+    pub fn place(&self, row: usize) -> usize {
+        self.places.get(row).map_or(row, |&place| place as usize)
+    }
+
+    /// Whether they stand in an order of their own.
+    pub fn is_ordered(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// The head of the basis, with nothing in it if there is none.
+    pub fn head(&self) -> Head {
+        self.basis.as_ref().map_or(Head::default(), |basis| basis.head)
     }
 
     /// Bytes from one panel to the next.
@@ -129,7 +176,8 @@ impl Codes {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        self.panels.len() + 8 * self.norms.len() + 4 * self.rests.len() + 12 * self.largest.len()
+        let numbers = 2 * self.norms.len() + self.rests.len() + self.head_rests.len() + 2 * self.order.len();
+        self.panels.len() + 4 * numbers + 12 * self.largest.len()
     }
 }
 
@@ -164,35 +212,43 @@ fn fill_avx2(part: Part, source: Source) {
 }
 
 #[inline(always)]
-fn fill(part: Part, Source { vectors, d, unit, basis, level }: Source) {
+fn fill(part: Part, source: Source) {
+    let Source { vectors, d, unit, basis, level, .. } = source;
     let (n, m) = (vectors.len() / d, basis.map_or(d, |basis| basis.m));
     let width = 4 * m.div_ceil(4);
     let mut codes = vec![ZERO; width * PANEL]; // of a panel, key after key
     let (mut wide, mut coordinates) = (Vec::new(), vec![0.0; m * PANEL]);
     for (i, panel) in part.panels.chunks_exact_mut(width * PANEL).enumerate() {
         let first = part.first + i * PANEL;
-        let vectors = &vectors[first.min(n) * d..(first + PANEL).min(n) * d];
         if let Some(basis) = basis {
             wide.clear();
-            wide.extend(vectors.iter().map(|&x| f64::from(x)));
+            wide.extend((first..n.min(first + PANEL)).flat_map(|at| source.vector(at)).map(|&x| f64::from(x)));
             basis.coordinates(&wide, &mut coordinates, level);
         }
         for (j, codes) in codes.chunks_exact_mut(width).enumerate() {
-            let (at, Some(x)) = (i * PANEL + j, vectors.chunks_exact(d).nth(j)) else {
+            let at = i * PANEL + j;
+            if first + j >= n {
                 codes.fill(ZERO);
                 continue;
-            };
+            }
+            let x = source.vector(first + j);
             let squares = sum_of_squares(x, |x| x);
             let (norm, codes) = (squares.sqrt(), &mut codes[..m]);
             let (a, residual) = if let Some(basis) = basis {
                 let y = &coordinates[j * m..][..m];
                 if norm > 0.0 {
-                    let outside = (1.0 - sum_of_squares(y, |y| y) / squares).max(0.0) + basis.slack;
-                    part.rests[at] = (outside.sqrt() as f32).next_up();
+                    let outside = |y: &[f64]| {
+                        let outside = (1.0 - sum_of_squares(y, |y| y) / squares).max(0.0) + basis.slack;
+                        (outside.sqrt() as f32).next_up()
+                    };
+                    part.rests[at] = outside(y);
+                    if basis.head.m > 0 {
+                        part.head_rests[at] = outside(&y[..basis.head.m]);
+                    }
                 }
-                encode(y, codes)
+                encode(y, basis.head, codes)
             } else {
-                encode(x, codes)
+                encode(x, Head::default(), codes)
             };
             if norm > 0.0 {
                 part.ratios[at] = (f64::from(a) / norm) as f32;
@@ -210,23 +266,28 @@ fn fill(part: Part, Source { vectors, d, unit, basis, level }: Source) {
     }
 }
 
-/// Write the codes of x; returns a, what a code is worth, and |x - a c| (relative error under d 2^-53: a c is exact, and so is
-/// what is squared but for one rounding).
+/// Write the codes c of x; returns a, what a code is worth, and |x - a c|, where c of the head count more (relative error under d
+/// 2^-53: a c is exact, and so is what is squared but for one rounding).
 #[inline(always)]
-fn encode<T: Copy + Into<f64>>(x: &[T], codes: &mut [u8]) -> (f32, f64) {
+fn encode<T: Copy + Into<f64>>(x: &[T], head: Head, codes: &mut [u8]) -> (f32, f64) {
+    let (first, rest, scale) = (&x[..head.m], &x[head.m..], head.scale(0));
     // Without their sign, floats are in the order of their bits.
-    let bits = x.iter().fold(0, |largest, &x| largest.max(x.into().to_bits() & (u64::MAX >> 1)));
-    let largest = f64::from_bits(bits);
+    let bits = |x: &[T]| x.iter().fold(0, |largest, &x| largest.max(x.into().to_bits() & (u64::MAX >> 1)));
+    let largest = (f64::from_bits(bits(first)) / scale).max(f64::from_bits(bits(rest)));
     let mut narrow = (largest / LARGEST) as f32;
     if LARGEST * f64::from(narrow) < largest {
         narrow = narrow.next_up(); // so that no code is beyond 127, even where `a` has few digits left
     }
-    let a = f64::from(narrow);
-    let inverse = if a > 0.0 { 1.0 / a } else { 0.0 };
-    for (code, &x) in codes.iter_mut().zip(x) {
-        *code = ((x.into() * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
+    let mut squares = 0.0;
+    let (first_codes, rest_codes) = codes.split_at_mut(head.m);
+    for (x, codes, a) in [(first, first_codes, f64::from(narrow) * scale), (rest, rest_codes, f64::from(narrow))] {
+        let inverse = if a > 0.0 { 1.0 / a } else { 0.0 };
+        for (code, &x) in codes.iter_mut().zip(x) {
+            *code = ((x.into() * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
+        }
+        squares += sum_of_squares(x, |x| x - a * whole(x * inverse));
     }
-    (narrow, sum_of_squares(x, |x| x - a * whole(x * inverse)).sqrt())
+    (narrow, squares.sqrt())
 }
 
 /// The nearest whole number, ties to even, of one under 2^51.
@@ -258,7 +319,7 @@ mod tests {
 
     fn check(vectors: &[f32], d: usize) {
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
-            let codes = Codes::new(vectors, d, None, 2, level).unwrap();
+            let codes = Codes::new(vectors, d, None, Vec::new(), 2, level).unwrap();
             for (row, x) in vectors.chunks_exact(d).enumerate() {
                 let norm = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
                 let a = f64::from(codes.ratios[row]) * norm;

@@ -9,7 +9,7 @@ use super::scan::Task;
 use super::{Found, Goal, Keys, Metric, Own, Queries, Request, Statistics, Totals, in_parallel, search};
 use crate::simd::Level;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Keys that are queries together, and locked together as keys: a multiple of TILE with many divisors.
 pub const STRIP: usize = 24 * TILE;
@@ -17,13 +17,13 @@ pub const STRIP: usize = 24 * TILE;
 /// What was found so far, of each key. Thresholds are in key units.
 pub struct Strips<'a> {
     strips: &'a [Mutex<Vec<Best>>],
-    /// The row of the first query.
+    /// The place of the first query.
     pub first: usize,
 }
 
 impl Strips<'_> {
-    pub fn lock(&self, row: usize) -> MutexGuard<'_, Vec<Best>> {
-        self.strips[row / STRIP].lock().expect("no thread panics while it holds this")
+    pub fn lock(&self, place: usize) -> MutexGuard<'_, Vec<Best>> {
+        self.strips[place / STRIP].lock().expect("no thread panics while it holds this")
     }
 
     /// What neighbours of the queries must reach, and what it is guessed to be.
@@ -32,36 +32,37 @@ impl Strips<'_> {
     }
 
     /// And those of some keys of one strip.
-    pub fn least_of(&self, rows: Range<usize>, out: &mut [f32]) {
-        let bests = &self.lock(rows.start)[rows.start % STRIP..][..rows.len()];
+    pub fn least_of(&self, places: Range<usize>, out: &mut [f32]) {
+        let bests = &self.lock(places.start)[places.start % STRIP..][..places.len()];
         for (out, best) in out.iter_mut().zip(bests) {
             *out = lowered(best.asks());
         }
     }
 }
 
-/// The k nearest neighbours of every key, while they are looked for.
+/// The k nearest neighbours of every key, while they are looked for. Keys are told from each other by their places among the codes.
 pub struct Graph {
     metric: Metric,
     k: usize,
     n: usize,
+    codes: Option<Arc<Codes>>,
     strips: Vec<Mutex<Vec<Best>>>,
     /// Strips done among themselves, and with all later ones.
     done: [usize; 2],
 }
 
 impl Graph {
-    /// k is less than the number of keys n.
-    pub fn new(metric: Metric, k: usize, n: usize) -> Graph {
+    /// k is less than the number of keys n, of which these are the codes, if there are any.
+    pub fn new(metric: Metric, k: usize, n: usize, codes: Option<Arc<Codes>>) -> Graph {
         let bests = |_| Best::new(Goal::Best(k), |score| score);
         let strips = (0..n).step_by(STRIP).map(|first| (first..n.min(first + STRIP)).map(bests).collect());
-        Graph { metric, k, n, strips: strips.map(Mutex::new).collect(), done: [0; 2] }
+        Graph { metric, k, n, codes, strips: strips.map(Mutex::new).collect(), done: [0; 2] }
     }
 
     /// Go on for about so many pairs, or until `stop` says so. Returns the share of all pairs that is done.
     pub fn step(
         &mut self,
-        keys: &Keys,
+        vectors: &[f32],
         pairs: usize,
         threads: usize,
         level: Level,
@@ -78,7 +79,9 @@ impl Graph {
             });
             let to = to.unwrap_or(self.strips.len());
             if from < to {
-                in_parallel(threads, from..to, stop, |strip, stop| self.meet(keys, stage, strip, level, totals, stop))?;
+                in_parallel(threads, from..to, stop, |strip, stop| {
+                    self.meet(vectors, stage, strip, level, totals, stop)
+                })?;
                 self.done[stage] = to;
                 break;
             }
@@ -88,7 +91,7 @@ impl Graph {
         let done: f64 = (0..2).map(|stage| pairs(stage, 0..self.done[stage])).sum();
         let share = done / (0..2).map(|stage| pairs(stage, 0..self.strips.len())).sum::<f64>();
         if share >= 1.0 {
-            self.ask_again(keys, threads, level, totals, stop)?;
+            self.ask_again(vectors, threads, level, totals, stop)?;
         }
         Some(share)
     }
@@ -96,18 +99,20 @@ impl Graph {
     /// Search anew for the neighbours of keys for which more was asked than the worst of them scores.
     fn ask_again(
         &mut self,
-        keys: &Keys,
+        vectors: &[f32],
         threads: usize,
         level: Level,
         totals: &Totals,
         stop: &dyn Fn() -> bool,
     ) -> Option<()> {
+        let (codes, d) = (self.codes.as_deref(), vectors.len() / self.n);
         let mut bests: Vec<&mut Best> =
             self.strips.iter_mut().flat_map(|strip| strip.get_mut().expect("no thread panicked")).collect();
-        let rows: Vec<usize> = (0..self.n).filter(|&row| !bests[row].is_right()).collect();
-        let vectors: Vec<f32> = rows.iter().flat_map(|row| &keys.vectors[row * keys.d..][..keys.d]).copied().collect();
+        let places: Vec<usize> = (0..self.n).filter(|&place| !bests[place].is_right()).collect();
+        let rows = rows_of(codes, places.iter().copied());
+        let queries: Vec<f32> = rows.iter().flat_map(|row| &vectors[row * d..][..d]).copied().collect();
         let request = Request {
-            queries: Queries::F32(&vectors),
+            queries: Queries::F32(&queries),
             metric: self.metric,
             goal: Goal::Best(self.k),
             allowed: None,
@@ -115,61 +120,85 @@ impl Graph {
             threads,
             level,
         };
-        for (&row, found) in rows.iter().zip(search(keys, &request, totals, stop)?) {
-            bests[row].forget();
-            found.into_iter().for_each(|hit| bests[row].take(hit, |_| f64::NEG_INFINITY));
+        for (place, found) in places.into_iter().zip(search(&Keys { vectors, d, codes }, &request, totals, stop)?) {
+            bests[place].forget();
+            found.into_iter().for_each(|hit| bests[place].take(hit, |_| f64::NEG_INFINITY));
         }
         Some(())
     }
 
-    fn rows(&self, strip: usize) -> Range<usize> {
+    fn places(&self, strip: usize) -> Range<usize> {
         strip * STRIP..self.n.min((strip + 1) * STRIP)
     }
 
     fn pairs(&self, stage: usize, strip: usize) -> usize {
-        let rows = self.rows(strip);
-        rows.len() * if stage == 0 { rows.len() } else { self.n - rows.end }
+        self.places(strip).len() * self.keys(stage, strip).len()
+    }
+
+    /// Places of the keys that a strip meets.
+    fn keys(&self, stage: usize, strip: usize) -> Range<usize> {
+        let places = self.places(strip);
+        if stage == 0 { places } else { places.end..self.n }
     }
 
     /// Compare a strip with itself, or with all later ones.
-    fn meet(&self, keys: &Keys, stage: usize, strip: usize, level: Level, totals: &Totals, stop: &dyn Fn() -> bool) {
-        let rows = self.rows(strip);
-        let queries = Queries::F32(keys.vectors).take(rows.start * keys.d..rows.end * keys.d);
+    fn meet(
+        &self,
+        vectors: &[f32],
+        stage: usize,
+        strip: usize,
+        level: Level,
+        totals: &Totals,
+        stop: &dyn Fn() -> bool,
+    ) {
+        let (places, codes, d) = (self.places(strip), self.codes.as_deref(), vectors.len() / self.n);
+        let rows = rows_of(codes, places.clone());
+        let queries: Vec<f64> = rows.iter().flat_map(|row| &vectors[row * d..][..d]).map(|&x| f64::from(x)).collect();
         let task = Task {
-            codes: keys.codes,
-            vectors: keys.vectors,
-            d: keys.d,
+            codes,
+            vectors,
+            d,
             queries: &queries,
             metric: self.metric,
             goal: Goal::Best(self.k),
             allowed: None,
-            own: if stage == 0 { Own::Others(rows.start) } else { Own::No },
-            keys: if stage == 0 { rows.clone() } else { rows.end..self.n },
-            among: 0..self.n,
+            own: if stage == 0 { Own::Rows(&rows) } else { Own::No },
+            keys: self.keys(stage, strip),
+            // Keys that stand by likeness find most of their neighbours in their strip, and know then what others must reach.
+            among: if stage == 0 && codes.is_some_and(Codes::is_ordered) { places.clone() } else { 0..self.n },
             level,
-            strips: (stage == 1).then_some(Strips { strips: &self.strips, first: rows.start }),
+            strips: (stage > 0).then_some(Strips { strips: &self.strips, first: places.start }),
         };
         let mut statistics = Statistics::default();
         if let Some((found, least)) = task.run(stop, &mut statistics) {
             let mut bests = self.strips[strip].lock().expect("no thread panics while it holds this");
-            for (((row, best), hits), [least, guess]) in rows.zip(bests.iter_mut()).zip(found).zip(least) {
+            for (((place, best), hits), [least, guess]) in places.zip(bests.iter_mut()).zip(found).zip(least) {
                 best.threshold = best.threshold.max(least);
                 best.guess(guess);
-                hits.into_iter().for_each(|hit| tell(best, hit, keys.codes, self.metric, keys.d, row));
+                hits.into_iter().for_each(|hit| tell(best, hit, codes, self.metric, d, place));
             }
         }
         totals.add(statistics);
     }
 
-    /// Of each key its neighbours, best first; all steps are done.
+    /// Of each row its neighbours, best first; all steps are done.
     pub fn finish(self) -> Found {
         let strips = self.strips.into_iter().map(|strip| strip.into_inner().expect("no thread panicked"));
-        strips.flatten().map(Best::finish).collect()
+        let mut found: Found = vec![Vec::new(); self.n];
+        for (best, row) in strips.flatten().zip(rows_of(self.codes.as_deref(), 0..self.n)) {
+            found[row] = best.finish();
+        }
+        found
     }
 }
 
-/// Tell a key, that of a row, what was found for it.
+/// The rows that stand in some places.
+fn rows_of(codes: Option<&Codes>, places: impl Iterator<Item = usize>) -> Vec<usize> {
+    places.map(|place| codes.map_or(place, |codes| codes.row(place))).collect()
+}
+
+/// Tell a key, that in a place, what was found for it.
 #[inline]
-pub fn tell(best: &mut Best, hit: Hit, codes: Option<&Codes>, metric: Metric, d: usize, row: usize) {
-    best.take(hit, |score| codes.map_or(f64::NEG_INFINITY, |codes| key_floor(score, metric, d, codes, row)));
+pub fn tell(best: &mut Best, hit: Hit, codes: Option<&Codes>, metric: Metric, d: usize, place: usize) {
+    best.take(hit, |score| codes.map_or(f64::NEG_INFINITY, |codes| key_floor(score, metric, d, codes, place)));
 }

@@ -13,8 +13,8 @@ mod graph;
 mod scan;
 mod tile;
 
-pub use basis::Basis;
-pub use codes::{Codes, all_finite};
+pub use basis::{Basis, Head, MOST_SHIFT};
+pub use codes::{Codes, MOST_DIMENSIONS, all_finite};
 pub use exact::Hit;
 pub use graph::Graph;
 
@@ -150,7 +150,10 @@ pub type Found = Vec<Vec<Hit>>;
 pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -> bool) -> Option<Found> {
     let (n, q) = (keys.vectors.len() / keys.d, request.queries.len() / keys.d);
     // Rows before the first query's own are no answers to any.
-    let start = if let Own::Later(first) = request.own { first / TILE * TILE } else { 0 };
+    let start = match request.own {
+        Own::Later(first) if !keys.codes.is_some_and(Codes::is_ordered) => first / TILE * TILE,
+        _ => 0,
+    };
     let plan = Plan::new(q, n - start, keys.d, request);
     let answers: Vec<Mutex<Found>> = (0..plan.chunks.len()).map(|_| Mutex::new(Vec::new())).collect();
     let tasks = plan
@@ -335,6 +338,7 @@ mod tests {
     use super::tile::Order;
     use super::*;
     use crate::random::Rng;
+    use std::sync::Arc;
 
     /// What `search` means: score all, sort.
     fn plain(vectors: &[f32], d: usize, request: &Request) -> Vec<Vec<Hit>> {
@@ -375,9 +379,9 @@ mod tests {
         for metric in Metric::ALL {
             let mut expected = None;
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let codes = Codes::new(vectors, d, None, 2, level).unwrap();
-                let short = Codes::new(vectors, d, Some(some_basis(d)), 2, level).unwrap();
-                for (threads, codes) in [(1, Some(&codes)), (3, Some(&codes)), (2, Some(&short)), (1, None)] {
+                let [codes, short, alike] = codes_of(vectors, d, level);
+                let ways = [(1, Some(&codes)), (3, Some(&codes)), (2, Some(&short)), (2, Some(&alike)), (1, None)];
+                for (threads, codes) in ways {
                     let request = Request { queries, metric, goal, allowed, own, threads, level };
                     let found = search(&Keys { vectors, d, codes }, &request, &totals, &|| false).unwrap();
                     let expected = expected.get_or_insert_with(|| plain(vectors, d, &request));
@@ -390,8 +394,18 @@ mod tests {
         totals.read()
     }
 
+    /// Codes of all numbers, of coordinates in some directions, and of those in another order with a head.
+    fn codes_of(vectors: &[f32], d: usize, level: Level) -> [Codes; 3] {
+        let (n, m) = (vectors.len() / d, d.div_ceil(3) * 2);
+        let step = (n / 3 + 1..).find(|step| (2..=*step).all(|by| step % by > 0 || n % by > 0)).unwrap(); // coprime
+        let order = (0..n).map(|place| (place * step % n) as u32).collect();
+        let head = Head { m: m.min(d) / 8 * 4, shift: 1 };
+        let ways = [(None, Vec::new()), (Some(Head::default()), Vec::new()), (Some(head), order)];
+        ways.map(|(head, order)| Codes::new(vectors, d, head.map(|head| some_basis(d, head)), order, 2, level).unwrap())
+    }
+
     /// About two thirds of all directions, turned: reflections at a vector leave them orthonormal.
-    fn some_basis(d: usize) -> Basis {
+    fn some_basis(d: usize, head: Head) -> Basis {
         let normal: Vec<f64> = (0..d).map(|i| 1.0 + (i * 7919 % 13) as f64).collect();
         let squares: f64 = normal.iter().map(|x| x * x).sum();
         let entry = |i: usize, j: usize| f64::from(i == j) - 2.0 * normal[i] * normal[j] / squares;
@@ -400,7 +414,7 @@ mod tests {
             .flat_map(|i| (0..d).map(move |j| (i, j)))
             .map(|(i, j)| entry(i, j))
             .collect();
-        Basis::new(&directions, d).unwrap()
+        Basis::new(&directions, d, head).unwrap()
     }
 
     fn gauss(random: &mut Rng, n: usize) -> Vec<f32> {
@@ -490,8 +504,8 @@ mod tests {
                 threads: 2,
                 level,
             };
-            let [long, short] = [None, Basis::new(&directions, d)].map(|basis| {
-                let (totals, codes) = (Totals::default(), Codes::new(&keys, d, basis, 2, level).unwrap());
+            let [long, short] = [None, Basis::new(&directions, d, Head::default())].map(|basis| {
+                let (totals, codes) = (Totals::default(), Codes::new(&keys, d, basis, Vec::new(), 2, level).unwrap());
                 let keys = Keys { vectors: &keys, d, codes: Some(&codes) };
                 let found = search(&keys, &request, &totals, &|| false).unwrap();
                 (found, totals.read().candidates, codes.bytes())
@@ -554,12 +568,11 @@ mod tests {
         for metric in Metric::ALL {
             let mut expected = None;
             for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let codes = Codes::new(vectors, d, None, 2, level).unwrap();
-                let short = Codes::new(vectors, d, Some(some_basis(d)), 2, level).unwrap();
-                let ways = [(1, usize::MAX, Some(&codes)), (3, 1, Some(&codes)), (2, 1, Some(&short)), (2, 1, None)];
-                for (threads, pairs, codes) in ways {
-                    let (keys, mut graph) = (Keys { vectors, d, codes }, Graph::new(metric, k, n));
-                    while graph.step(&keys, pairs, threads, level, &totals, &|| false).unwrap() < 1.0 {}
+                let [codes, short, alike] = codes_of(vectors, d, level).map(Arc::new);
+                let ways = [(1, usize::MAX, Some(&codes)), (3, 1, Some(&codes)), (2, 1, Some(&short))];
+                for (threads, pairs, codes) in ways.into_iter().chain([(2, 1, Some(&alike)), (2, 1, None)]) {
+                    let mut graph = Graph::new(metric, k, n, codes.cloned());
+                    while graph.step(vectors, pairs, threads, level, &totals, &|| false).unwrap() < 1.0 {}
                     let found = graph.finish();
                     let expected = expected.get_or_insert_with(|| {
                         let queries = Queries::F32(vectors);
@@ -603,7 +616,7 @@ mod tests {
     #[test]
     fn a_search_that_is_stopped_has_no_answers() {
         let keys = vec![1.0; 64 * 20_000]; // far more than LOOK of work, lest it end before it is asked
-        let codes = Codes::new(&keys, 64, None, 1, Level::Portable).unwrap();
+        let codes = Codes::new(&keys, 64, None, Vec::new(), 1, Level::Portable).unwrap();
         let request = Request {
             queries: Queries::F32(&keys),
             metric: Metric::Dot,

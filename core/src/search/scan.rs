@@ -25,6 +25,8 @@ const SAMPLE: f64 = 0.25;
 const SAMPLE_OF_SEVERAL: f64 = 12.0;
 /// No more than one of so many.
 const MOST_SAMPLED: usize = 4;
+/// But so few are all looked at: their candidates would cost more.
+const ALL_SAMPLED: usize = STRIP / TILE;
 /// How likely a guess may be too high. Then the query is asked again; a lower guess has more candidates.
 const TOO_HIGH: f64 = 1e-3;
 /// What part of its bound a product of codes is off, likely: not taken off, equal scores would make guesses too high.
@@ -44,7 +46,7 @@ pub struct Task<'a> {
     pub goal: Goal,
     pub allowed: Option<&'a [bool]>,
     pub own: Own<'a>,
-    /// Begins with a multiple of TILE.
+    /// Places of the keys among the codes; begins with a multiple of TILE.
     pub keys: Range<usize>,
     /// Keys among which the answers are sought, here or in other tasks; begins with a multiple of TILE.
     pub among: Range<usize>,
@@ -125,11 +127,17 @@ impl Task<'_> {
         Query::new(query, &coordinates[i * m..][..m], self.metric, self.codes?, S::LARGEST_QUERY, codes)
     }
 
-    fn vector(&self, row: usize) -> &[f32] {
-        &self.vectors[row * self.d..][..self.d]
+    /// Which row a key is, by its place among the codes.
+    fn row(&self, place: usize) -> usize {
+        self.codes.map_or(place, |codes| codes.row(place))
     }
 
-    fn allows(&self, row: usize, query: usize) -> bool {
+    fn vector(&self, place: usize) -> &[f32] {
+        &self.vectors[self.row(place) * self.d..][..self.d]
+    }
+
+    fn allows(&self, place: usize, query: usize) -> bool {
+        let row = self.row(place);
         self.allowed.is_none_or(|allowed| allowed[row])
             && match self.own {
                 Own::No => true,
@@ -251,7 +259,8 @@ struct Scan<'a, S: Int8, const G: usize> {
 struct Waiting {
     /// The query's.
     place: usize,
-    row: usize,
+    /// And the key's, among the codes.
+    key: usize,
     /// In scan units; its score is no larger.
     most: f64,
     sides: u8,
@@ -347,7 +356,8 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     ) {
         let (order, block) = (Order::new(task.among.clone(), true), task.block());
         let sample = if task.among == task.keys { SAMPLE } else { SAMPLE_OF_SEVERAL };
-        let tiles = block.max((sample * k as f64) as usize).min(order.tiles / MOST_SAMPLED);
+        let most = if order.tiles <= ALL_SAMPLED { order.tiles } else { order.tiles / MOST_SAMPLED };
+        let tiles = block.max((sample * k as f64) as usize).max(ALL_SAMPLED).min(most);
         if self.places.is_empty() || tiles == 0 {
             return;
         }
@@ -397,7 +407,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let (mut hits, mut tiles) = (Vec::new(), Vec::new());
         for (place, &i) in self.places.iter().enumerate() {
             let (group, best) = (&mut self.groups[place / G], &mut self.bests[i]);
-            if let Some(score) = best.of_tiles(r, &mut hits, &mut tiles) {
+            if let Some(score) = best.of_tiles(r, |row| codes.place(row) / TILE, &mut hits, &mut tiles) {
                 best.guess(group.query(place % G).floor(score));
                 group.raise(place % G, best.asks());
             }
@@ -464,23 +474,23 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 let l = left.trailing_zeros() as usize;
                 left &= left - 1;
                 let (at, place) = (tile * TILE + l, g * G + j);
-                let (row, i) = (first + l, self.places[place]);
-                if !task.allows(row, i) {
+                let (key, i) = (first + l, self.places[place]);
+                if !task.allows(key, i) {
                     continue;
                 }
                 let query = self.groups[g].query(j); // nothing reaches the threshold of a free place
                 let bound = bound(query.factors, self.block.share(codes, at));
                 let most = f64::from(self.out.most[j][l]) + f64::from(bound);
-                let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[row], most);
+                let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[key], most);
                 if sides == 0 {
                     continue;
                 }
                 statistics.candidates += 1;
-                prefetch(&raw const codes.norms[row]);
-                for line in task.vector(row).chunks(LANES).take(LINES) {
+                prefetch(&raw const codes.norms[key]);
+                for line in task.vector(key).chunks(LANES).take(LINES) {
                     prefetch(line.as_ptr());
                 }
-                self.waiting.push(Waiting { place, row, most, sides });
+                self.waiting.push(Waiting { place, key, most, sides });
                 if self.waiting.len() == WAITING {
                     self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
                 }
@@ -514,28 +524,28 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         codes: &Codes,
         statistics: &mut Statistics,
     ) {
-        let Some(Waiting { row, .. }) = self.waiting.first() else { return };
-        let mut keys = task.strips.as_ref().filter(|_| PAIRS).map(|strips| strips.lock(*row));
+        let Some(Waiting { key, .. }) = self.waiting.first() else { return };
+        let mut keys = task.strips.as_ref().filter(|_| PAIRS).map(|strips| strips.lock(*key));
         let mut waiting = std::mem::take(&mut self.waiting);
-        for Waiting { place, row, most, sides } in waiting.drain(..) {
-            let (i, key, norm) = (self.places[place], task.vector(row), codes.norms[row]);
+        for Waiting { place, key, most, sides } in waiting.drain(..) {
+            let (i, vector, norm) = (self.places[place], task.vector(key), codes.norms[key]);
             let coded = self.groups[place / G].query(place % G);
-            let most = coded.most(self.exact[i].rough_dot(key), norm, task.d).min(most);
-            let at = row.wrapping_sub(self.block.first(0)); // of pairs, whose block is one run of rows
+            let most = coded.most(self.exact[i].rough_dot(vector), norm, task.d).min(most);
+            let at = key.wrapping_sub(self.block.first(0)); // of pairs, whose block is one run of places
             let sides = sides & self.sides::<EUCLIDEAN, PAIRS>(coded, i, at, norm, most);
             if sides == 0 {
                 continue;
             }
             statistics.rescored += 1;
-            let score = self.exact[i].score(key);
+            let score = self.exact[i].score(vector);
             let best = &mut self.bests[i];
-            best.take(Hit::new(score, row as u64), |score| coded.floor(score));
+            best.take(Hit::new(score, task.row(key) as u64), |score| coded.floor(score));
             self.groups[place / G].raise(place % G, best.asks());
             if let (Some(bests), Some(strips)) = (&mut keys, &task.strips)
                 && sides & QUERY != 0
             {
-                let best = &mut bests[row % STRIP];
-                tell(best, Hit::new(score, (strips.first + i) as u64), task.codes, task.metric, task.d, row);
+                let (best, hit) = (&mut bests[key % STRIP], Hit::new(score, task.row(strips.first + i) as u64));
+                tell(best, hit, task.codes, task.metric, task.d, key);
                 self.block.least[at] = lowered(best.asks());
             }
         }
@@ -553,17 +563,17 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     ) {
         let first = order.rows(visits.start).start;
         let mut strip = task.strips.as_ref().filter(|_| PAIRS && !plain.is_empty()).map(|strips| strips.lock(first));
-        let rows = || visits.clone().flat_map(|visit| order.rows(visit));
-        for (&i, row) in plain.iter().flat_map(|i| rows().map(move |row| (i, row))) {
-            if !task.allows(row, i) {
+        let keys = || visits.clone().flat_map(|visit| order.rows(visit));
+        for (&i, key) in plain.iter().flat_map(|i| keys().map(move |key| (i, key))) {
+            if !task.allows(key, i) {
                 continue;
             }
             statistics.rescored += 1;
-            let score = self.exact[i].score(task.vector(row));
-            self.bests[i].take(Hit::new(score, row as u64), |score| score);
+            let score = self.exact[i].score(task.vector(key));
+            self.bests[i].take(Hit::new(score, task.row(key) as u64), |score| score);
             if let (Some(bests), Some(strips)) = (&mut strip, &task.strips) {
-                let hit = Hit::new(score, (strips.first + i) as u64);
-                tell(&mut bests[row % STRIP], hit, task.codes, task.metric, task.d, row);
+                let hit = Hit::new(score, task.row(strips.first + i) as u64);
+                tell(&mut bests[key % STRIP], hit, task.codes, task.metric, task.d, key);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The kernel: panels of keys times a few queries, in registers, and a look whether any score matters.
 
 use super::Metric;
+use super::basis::Head;
 use super::bound::{Query, Share, lowered};
 use super::codes::{Codes, PANEL, TILE};
 use crate::simd::{Int8, LANES, prefetch, prefetch_far};
@@ -37,8 +38,10 @@ pub struct Group<S: Int8, const G: usize> {
     /// `[step][query]`
     packed: Vec<S::Packed>,
     starts: [i32; G],
+    after_heads: [i32; G],
     halves: [f32; G],
     rests: [f32; G],
+    head_rests: [f32; G],
     /// Of each place, in the first lanes; those of no place are infinite.
     thresholds: [f32; LANES],
     bounds: [[f32; LANES]; 4],
@@ -53,8 +56,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
         Group {
             packed: vec![S::pack([0; 4]); steps * G],
             starts: [0; G],
+            after_heads: [0; G],
             halves: [0.0; G],
             rests: [0.0; G],
+            head_rests: [0.0; G],
             thresholds: [f32::INFINITY; LANES],
             bounds: [[0.0; LANES]; 4],
             owns: [f32::INFINITY; LANES],
@@ -68,8 +73,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
             self.packed[step * G + place] = S::pack(std::array::from_fn(|i| codes.get(i).copied().unwrap_or(0)));
         }
         self.starts[place] = query.start;
+        self.after_heads[place] = query.after_head;
         self.halves[place] = query.half;
         self.rests[place] = query.rest;
+        self.head_rests[place] = query.head_rest;
         for (bounds, factor) in self.bounds.iter_mut().zip(query.factors) {
             bounds[place] = factor;
         }
@@ -156,8 +163,9 @@ pub struct Block {
     /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
     weights: Vec<f32>,
     squares: Vec<f32>,
-    /// What lies outside the basis, in the size of the share; nothing without one.
+    /// What lies outside the basis, in the size of the share; nothing without one. And outside its head.
     rests: Vec<f32>,
+    head_rests: Vec<f32>,
     /// What the neighbours of each key must reach, in key units; where pairs are looked for.
     pub least: Vec<f32>,
     tiles: Vec<Tile>,
@@ -166,7 +174,8 @@ pub struct Block {
 impl Block {
     pub fn new(metric: Metric) -> Block {
         let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
-        Block { metric, weights, squares, rests: Vec::new(), least, tiles: Vec::with_capacity(BLOCK_TILES) }
+        let [rests, head_rests] = [Vec::new(), Vec::new()];
+        Block { metric, weights, squares, rests, head_rests, least, tiles: Vec::with_capacity(BLOCK_TILES) }
     }
 
     /// The row of the first key of a tile.
@@ -208,19 +217,19 @@ impl Block {
                     squares[i] = norms[i] * norms[i];
                 }
             }
-            let mut rest = 0.0;
-            if let Some(rests) = codes.rests.get(from) {
-                self.rests.resize(BLOCK_KEYS, 0.0);
+            for (all, out) in [(&codes.rests, &mut self.rests), (&codes.head_rests, &mut self.head_rests)] {
+                let Some(rests) = all.get(from.clone()) else { continue };
+                out.resize(BLOCK_KEYS, 0.0);
                 for i in 0..TILE {
-                    let size = if self.metric == Metric::Cosine { 1.0 } else { norms[i] };
-                    self.rests[at * TILE + i] = rests[i] * size;
-                    rest = f32::max(rest, rests[i] * size);
+                    out[at * TILE + i] = rests[i] * if self.metric == Metric::Cosine { 1.0 } else { norms[i] };
                 }
             }
+            let rests = self.rests.iter().skip(at * TILE).take(TILE);
+            let rest = rests.fold(0.0, |most, &rest| f32::max(most, rest));
             weights[keys.len()..].fill(f32::NAN);
             if let Some(allowed) = allowed {
-                for (weight, &allowed) in weights.iter_mut().zip(&allowed[keys.clone()]) {
-                    *weight = if allowed { *weight } else { f32::NAN };
+                for (weight, place) in weights.iter_mut().zip(keys.clone()) {
+                    *weight = if allowed[codes.row(place)] { *weight } else { f32::NAN };
                 }
             }
             let [error, norm, both] = codes.largest[keys.start / TILE];
@@ -316,7 +325,19 @@ pub unsafe fn reaching<
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
-                    let sums = sums::<S, P, Q, G>(codes, places, panel, group, first);
+                    let mut sums = started::<S, P, Q, G>(group, first);
+                    let head = if REST { codes.head() } else { Head::default() };
+                    if head.m > 0 {
+                        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
+                        let scale = head.scale(0) as f32;
+                        if !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
+                            block, at, &sums, scale, group, first, &least,
+                        ) {
+                            continue;
+                        }
+                        after_head::<S, P, Q, G>(group, first, head, &mut sums);
+                    }
+                    add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, &mut sums);
                     any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
@@ -328,17 +349,51 @@ pub unsafe fn reaching<
     None
 }
 
-/// Products of codes of P panels of a tile with those of Q queries, from the `first` of a group on.
+/// What the sums of P panels with Q queries, from the `first` of a group on, start with.
 #[inline(always)]
-unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
+unsafe fn started<S: Int8, const P: usize, const Q: usize, const G: usize>(
+    group: &Group<S, G>,
+    first: usize,
+) -> [[S::Sums; P]; Q] {
+    unsafe {
+        // Loops, not array::from_fn: that is compiled without the instruction set, and called.
+        let mut sums = [[S::start(0); P]; Q];
+        for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
+            *sums = [S::start(*start); P];
+        }
+        sums
+    }
+}
+
+/// From the sums of the head on.
+#[inline(always)]
+unsafe fn after_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
+    group: &Group<S, G>,
+    first: usize,
+    head: Head,
+    sums: &mut [[S::Sums; P]; Q],
+) {
+    for (sums, &value) in sums.iter_mut().zip(&group.after_heads[first..]) {
+        for sums in sums {
+            // SAFETY: the caller's.
+            *sums = unsafe { S::shifted(*sums, 2 * head.shift, value) };
+        }
+    }
+}
+
+/// Add products of codes of P panels of a tile with those of Q queries, in some steps.
+#[inline(always)]
+unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
     codes: &Codes,
     [tile, after]: [*const u8; 2],
     panel: usize,
     group: &Group<S, G>,
     first: usize,
-) -> [[S::Sums; P]; Q] {
+    steps: Range<usize>,
+    sums: &mut [[S::Sums; P]; Q],
+) {
     unsafe {
-        let (steps, stride, queries) = (codes.steps, codes.stride(), group.packed.as_ptr().add(first));
+        let (stride, queries) = (codes.stride(), group.packed.as_ptr().add(first));
         let panels = tile.add(panel * stride);
         // The panels that come next, where the first-level cache holds both; long panels are asked for as they are read.
         let next = match panel + P < PANELS {
@@ -346,12 +401,7 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
             true => panels.wrapping_add(P * stride),
             false => after,
         };
-        // Loops, not array::from_fn: that is compiled without the instruction set, and called.
-        let mut sums = [[S::start(0); P]; Q];
-        for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
-            *sums = [S::start(*start); P];
-        }
-        for step in 0..steps {
+        for step in steps {
             let at = panels.add(step * 4 * PANEL);
             for p in 0..P {
                 if G == 1 {
@@ -371,7 +421,53 @@ unsafe fn sums<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 }
             }
         }
-        sums
+    }
+}
+
+/// Whether sums, those of the head if so, may be those of scores that reach the `least` that is asked of their queries, or what
+/// the keys ask.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn reach<
+    S: Int8,
+    const P: usize,
+    const Q: usize,
+    const G: usize,
+    const EUCLIDEAN: bool,
+    const PAIRS: bool,
+    const REST: bool,
+    const HEAD: bool,
+>(
+    block: &Block,
+    at: usize,
+    sums: &[[S::Sums; P]; Q],
+    scale: f32,
+    group: &Group<S, G>,
+    first: usize,
+    [least, taken]: &[[f32; LANES]; 2],
+) -> bool {
+    unsafe {
+        let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
+        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN.
+        let mut above = S::splat(f32::NEG_INFINITY);
+        for (j, sums) in sums.iter().enumerate() {
+            let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
+            for (p, &sums) in sums.iter().enumerate() {
+                let at = at + p * PANEL;
+                let (mut product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
+                if HEAD {
+                    product = S::mul(product, S::splat(scale * scale));
+                }
+                let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
+                let less = with_rest::<S, G, REST, HEAD>(less, block, at, group, first + j);
+                above = S::max(S::fma(product, weight, less), above);
+                if PAIRS {
+                    let key = above_key::<S, G, REST, HEAD>(product, block, at, taken[first + j], group, first + j);
+                    above = S::max(key, above);
+                }
+            }
+        }
+        S::at_least(above, S::zero()) != 0
     }
 }
 
@@ -391,42 +487,26 @@ unsafe fn scans<
     sums: &[[S::Sums; P]; Q],
     group: &Group<S, G>,
     first: usize,
-    [least, taken]: &[[f32; LANES]; 2],
+    asked: &[[f32; LANES]; 2],
     out: &mut Scans<G>,
 ) -> bool {
     unsafe {
-        let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
-        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN.
-        let mut above = S::splat(f32::NEG_INFINITY);
-        for (j, sums) in sums.iter().enumerate() {
-            let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
-            for (p, &sums) in sums.iter().enumerate() {
-                let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
-                let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
-                let less = with_rest::<S, REST>(less, block, at + p * PANEL, group.rests[first + j]);
-                above = S::max(S::fma(product, weight, less), above);
-                if PAIRS {
-                    let key =
-                        above_key::<S, G, REST>(product, block, at + p * PANEL, taken[first + j], group, first + j);
-                    above = S::max(key, above);
-                }
-            }
-        }
-        if S::at_least(above, S::zero()) == 0 {
+        if !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, 1.0, group, first, asked) {
             return false;
         }
+        let [least, taken] = asked;
         for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(least[first + j]);
             let (mut reached, mut reached_keys) = (0, 0);
             for (p, &sums) in sums.iter().enumerate() {
                 let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
-                let most = with_rest::<S, REST>(scan, block, at + p * PANEL, group.rests[first + j]);
+                let most = with_rest::<S, G, REST, false>(scan, block, at + p * PANEL, group, first + j);
                 S::store(out.most[first + j][at % TILE + p * PANEL..].as_mut_ptr(), most);
                 reached |= u64::from(S::at_least(most, least)) << (p * PANEL);
                 if PAIRS {
                     let product = S::floats(sums);
-                    let key =
-                        above_key::<S, G, REST>(product, block, at + p * PANEL, taken[first + j], group, first + j);
+                    let (at, taken) = (at + p * PANEL, taken[first + j]);
+                    let key = above_key::<S, G, REST, false>(product, block, at, taken, group, first + j);
                     reached_keys |= u64::from(S::at_least(key, S::zero())) << (p * PANEL);
                 }
             }
@@ -450,19 +530,27 @@ unsafe fn scan<S: Int8, const EUCLIDEAN: bool>(sums: S::Sums, block: &Block, at:
     }
 }
 
-/// And the most that what lies outside the basis may add.
+/// And the most that what lies outside the basis, or its head, may add for the query in a place.
 #[inline(always)]
-unsafe fn with_rest<S: Int8, const REST: bool>(scan: S::F, block: &Block, at: usize, rest: f32) -> S::F {
+unsafe fn with_rest<S: Int8, const G: usize, const REST: bool, const HEAD: bool>(
+    scan: S::F,
+    block: &Block,
+    at: usize,
+    group: &Group<S, G>,
+    place: usize,
+) -> S::F {
     if !REST {
         return scan;
     }
+    let (rest, rests) =
+        if HEAD { (group.head_rests[place], &block.head_rests) } else { (group.rests[place], &block.rests) };
     // SAFETY: the caller's.
-    unsafe { S::fma(S::splat(rest), S::load(block.rests.as_ptr().add(at)), scan) }
+    unsafe { S::fma(S::splat(rest), S::load(rests.as_ptr().add(at)), scan) }
 }
 
 /// How far one panel's scans, without what keys' squares take off, are above what the keys ask of the query in a place.
 #[inline(always)]
-unsafe fn above_key<S: Int8, const G: usize, const REST: bool>(
+unsafe fn above_key<S: Int8, const G: usize, const REST: bool, const HEAD: bool>(
     product: S::F,
     block: &Block,
     at: usize,
@@ -471,7 +559,7 @@ unsafe fn above_key<S: Int8, const G: usize, const REST: bool>(
     place: usize,
 ) -> S::F {
     unsafe {
-        let taken = with_rest::<S, REST>(S::splat(-taken), block, at, group.rests[place]);
+        let taken = with_rest::<S, G, REST, HEAD>(S::splat(-taken), block, at, group, place);
         let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), taken);
         S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-group.per_key_unit[place]), product)
     }
@@ -488,7 +576,7 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
     group: &Group<S, G>,
     largest: &mut [[[f32; LANES]; G]],
 ) -> Share {
-    let mut most = Share::default();
+    let (mut most, head) = (Share::default(), codes.head());
     for (tile, share) in block.open(0) {
         most = most.max(share);
         let places = block.places(codes, tile);
@@ -497,7 +585,12 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let sums = sums::<S, P, Q, G>(codes, places, panel, group, first);
+                    let mut sums = started::<S, P, Q, G>(group, first);
+                    if head.m > 0 {
+                        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
+                        after_head::<S, P, Q, G>(group, first, head, &mut sums);
+                    }
+                    add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, &mut sums);
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {

@@ -146,6 +146,16 @@ impl Int8 for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn shifted(s: Self::Sums, shift: i32, value: i32) -> Self::Sums {
+        unsafe {
+            let (shift, value) = (_mm_cvtsi32_si128(shift), _mm256_set1_epi32(value));
+            [
+                _mm256_add_epi32(_mm256_sll_epi32(s[0], shift), value),
+                _mm256_add_epi32(_mm256_sll_epi32(s[1], shift), value),
+            ]
+        }
+    }
+    #[inline(always)]
     unsafe fn floats(s: Self::Sums) -> Two {
         unsafe { (_mm256_cvtepi32_ps(s[0]), _mm256_cvtepi32_ps(s[1])) }
     }

@@ -124,6 +124,10 @@ impl Int8 for Avx512 {
         unsafe { _mm512_dpbusd_epi32(sums, keys, query) }
     }
     #[inline(always)]
+    unsafe fn shifted(sums: Self::Sums, shift: i32, value: i32) -> Self::Sums {
+        unsafe { _mm512_add_epi32(_mm512_sll_epi32(sums, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(value)) }
+    }
+    #[inline(always)]
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(sums) }
     }

@@ -25,6 +25,8 @@ pub trait Int8: Simd {
     unsafe fn start(value: i32) -> Self::Sums;
     /// Add the four products of each key; sums wrap around.
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
+    /// Sums times 2^shift, and a value added; they wrap around.
+    unsafe fn shifted(sums: Self::Sums, shift: i32, value: i32) -> Self::Sums;
     /// Sums as floats, rounded to nearest.
     unsafe fn floats(sums: Self::Sums) -> Self::F;
     unsafe fn integers(sums: Self::Sums) -> [i32; LANES];
@@ -76,6 +78,7 @@ mod tests {
             for s in 0..steps {
                 sums = S::dot(sums, S::keys(keys.as_ptr().add(64 * s)), S::query(query.as_ptr().add(s)));
             }
+            sums = S::shifted(sums, 3, -start);
             S::store(out.as_mut_ptr(), S::floats(sums));
         }
         out

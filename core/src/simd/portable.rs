@@ -124,6 +124,10 @@ impl Int8 for Portable {
         })
     }
     #[inline(always)]
+    unsafe fn shifted(sums: Self::Sums, shift: i32, value: i32) -> Self::Sums {
+        std::array::from_fn(|i| (sums[i] << shift).wrapping_add(value))
+    }
+    #[inline(always)]
     unsafe fn floats(sums: Self::Sums) -> Self::F {
         each(|i| sums[i] as f32)
     }
