@@ -45,7 +45,14 @@ def version(peer: str) -> str:
     """Of a package its number; of firth a digest of what makes and measures maps, so that other commits leave it."""
     if peer != "firth":
         return importlib.metadata.version(peer)
-    places = ("core/src/maps/*", "core/src/search/*", "core/src/simd/*", "core/src/random.rs", "firth/search.py")
+    places = (
+        "core/src/maps/*",
+        "core/src/search/*",
+        "core/src/simd/*",
+        "core/src/random.rs",
+        "firth/search.py",
+        "firth/directions.py",
+    )
     return digest(*places, *(f"firth/maps/{part}.py" for part in ("umap", "tsne", "reduce", "quality")))
 
 

@@ -99,7 +99,12 @@ def version(peer: str) -> str:
     if peer != "firth":
         return importlib.metadata.version(PACKAGES[peer]) if peer in PACKAGES and installed(peer) else ""
     return digest(
-        "core/src/search/*", "core/src/simd/*", "core/src/matrix.rs", "core/src/vectors.rs", "firth/search.py"
+        "core/src/search/*",
+        "core/src/simd/*",
+        "core/src/matrix.rs",
+        "core/src/vectors.rs",
+        "firth/search.py",
+        "firth/directions.py",
     )
 
 
