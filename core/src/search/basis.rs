@@ -22,9 +22,9 @@ pub struct Head {
 }
 
 impl Head {
-    /// What a coordinate's code counts.
-    pub fn scale(self, coordinate: usize) -> f64 {
-        if coordinate < self.m { 2f64.powi(self.shift) } else { 1.0 }
+    /// What a code of its coordinates counts.
+    pub fn scale(self) -> f64 {
+        2f64.powi(self.shift)
     }
 }
 

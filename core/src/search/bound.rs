@@ -83,14 +83,12 @@ impl Query {
             return None;
         }
         let head = codes.head();
-        let worth = (coordinates.iter().enumerate())
-            .fold(norm / d.sqrt(), |most, (i, y)| most.max(y.abs() / head.scale(i)))
-            / largest;
+        let (first, others) = coordinates.split_at(head.m);
+        let largest_of = |coordinates: &[f64]| coordinates.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
+        let worth = (norm / d.sqrt()).max(largest_of(first) / head.scale()).max(largest_of(others)) / largest;
         out.clear();
         let (mut residual, mut sums) = (0.0, [0i32; 2]);
-        let (first, others) = coordinates.split_at(head.m);
-        for ((coordinates, worth), sum) in [(first, worth * head.scale(0)), (others, worth)].into_iter().zip(&mut sums)
-        {
+        for ((coordinates, worth), sum) in [(first, worth * head.scale()), (others, worth)].into_iter().zip(&mut sums) {
             let inverse = 1.0 / worth;
             for y in coordinates {
                 let code = whole(y * inverse);

@@ -148,6 +148,12 @@ impl Codes {
         row(&self.order, place)
     }
 
+    /// The same, of codes that there may be: without any, vectors stand as they are.
+    #[inline]
+    pub fn row_of(codes: Option<&Codes>, place: usize) -> usize {
+        codes.map_or(place, |codes| codes.row(place))
+    }
+
     /// Where a vector stands.
     #[inline]
     pub fn place(&self, row: usize) -> usize {
@@ -270,7 +276,7 @@ fn fill(part: Part, source: Source) {
 /// 2^-53: a c is exact, and so is what is squared but for one rounding).
 #[inline(always)]
 fn encode<T: Copy + Into<f64>>(x: &[T], head: Head, codes: &mut [u8]) -> (f32, f64) {
-    let (first, rest, scale) = (&x[..head.m], &x[head.m..], head.scale(0));
+    let (first, rest, scale) = (&x[..head.m], &x[head.m..], head.scale());
     // Without their sign, floats are in the order of their bits.
     let bits = |x: &[T]| x.iter().fold(0, |largest, &x| largest.max(x.into().to_bits() & (u64::MAX >> 1)));
     let largest = (f64::from_bits(bits(first)) / scale).max(f64::from_bits(bits(rest)));

@@ -194,7 +194,7 @@ impl Graph {
 
 /// The rows that stand in some places.
 fn rows_of(codes: Option<&Codes>, places: impl Iterator<Item = usize>) -> Vec<usize> {
-    places.map(|place| codes.map_or(place, |codes| codes.row(place))).collect()
+    places.map(|place| Codes::row_of(codes, place)).collect()
 }
 
 /// Tell a key, that in a place, what was found for it.

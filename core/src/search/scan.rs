@@ -129,7 +129,7 @@ impl Task<'_> {
 
     /// Which row a key is, by its place among the codes.
     fn row(&self, place: usize) -> usize {
-        self.codes.map_or(place, |codes| codes.row(place))
+        Codes::row_of(self.codes, place)
     }
 
     fn vector(&self, place: usize) -> &[f32] {
@@ -357,7 +357,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let (order, block) = (Order::new(task.among.clone(), true), task.block());
         let sample = if task.among == task.keys { SAMPLE } else { SAMPLE_OF_SEVERAL };
         let most = if order.tiles <= ALL_SAMPLED { order.tiles } else { order.tiles / MOST_SAMPLED };
-        let tiles = block.max((sample * k as f64) as usize).max(ALL_SAMPLED).min(most);
+        let tiles = ALL_SAMPLED.max((sample * k as f64) as usize).min(most);
         if self.places.is_empty() || tiles == 0 {
             return;
         }

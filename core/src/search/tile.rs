@@ -325,19 +325,22 @@ pub unsafe fn reaching<
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
-                    let mut sums = started::<S, P, Q, G>(group, first);
                     let head = if REST { codes.head() } else { Head::default() };
-                    if head.m > 0 {
-                        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
-                        let scale = head.scale(0) as f32;
-                        if !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
-                            block, at, &sums, scale, group, first, &least,
-                        ) {
-                            continue;
-                        }
-                        after_head::<S, P, Q, G>(group, first, head, &mut sums);
+                    let mut sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                    if head.m > 0
+                        && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
+                            block,
+                            at,
+                            &sums,
+                            head.scale() as f32,
+                            group,
+                            first,
+                            &least,
+                        )
+                    {
+                        continue;
                     }
-                    add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, &mut sums);
+                    after_head::<S, P, Q, G>(codes, head, places, panel, group, first, &mut sums);
                     any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
@@ -349,9 +352,13 @@ pub unsafe fn reaching<
     None
 }
 
-/// What the sums of P panels with Q queries, from the `first` of a group on, start with.
+/// Sums over the head, if there is one, of P panels of a tile with Q queries, from the `first` of a group on.
 #[inline(always)]
-unsafe fn started<S: Int8, const P: usize, const Q: usize, const G: usize>(
+unsafe fn of_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
+    codes: &Codes,
+    head: Head,
+    places: [*const u8; 2],
+    panel: usize,
     group: &Group<S, G>,
     first: usize,
 ) -> [[S::Sums; P]; Q] {
@@ -361,23 +368,31 @@ unsafe fn started<S: Int8, const P: usize, const Q: usize, const G: usize>(
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
             *sums = [S::start(*start); P];
         }
+        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
         sums
     }
 }
 
-/// From the sums of the head on.
+/// From there on to the sums over all.
 #[inline(always)]
 unsafe fn after_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
+    codes: &Codes,
+    head: Head,
+    places: [*const u8; 2],
+    panel: usize,
     group: &Group<S, G>,
     first: usize,
-    head: Head,
     sums: &mut [[S::Sums; P]; Q],
 ) {
-    for (sums, &value) in sums.iter_mut().zip(&group.after_heads[first..]) {
-        for sums in sums {
-            // SAFETY: the caller's.
-            *sums = unsafe { S::shifted(*sums, 2 * head.shift, value) };
+    unsafe {
+        if head.m > 0 {
+            for (sums, &value) in sums.iter_mut().zip(&group.after_heads[first..]) {
+                for sums in sums {
+                    *sums = S::shifted(*sums, 2 * head.shift, value);
+                }
+            }
         }
+        add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, sums);
     }
 }
 
@@ -585,12 +600,8 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let mut sums = started::<S, P, Q, G>(group, first);
-                    if head.m > 0 {
-                        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
-                        after_head::<S, P, Q, G>(group, first, head, &mut sums);
-                    }
-                    add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, &mut sums);
+                    let mut sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                    after_head::<S, P, Q, G>(codes, head, places, panel, group, first, &mut sums);
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {
