@@ -326,7 +326,7 @@ pub unsafe fn reaching<
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
                     let head = if REST { codes.head() } else { Head::default() };
-                    let mut sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                    let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
                     if head.m > 0
                         && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
                             block,
@@ -340,7 +340,7 @@ pub unsafe fn reaching<
                     {
                         continue;
                     }
-                    after_head::<S, P, Q, G>(codes, head, places, panel, group, first, &mut sums);
+                    let sums = after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums);
                     any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
@@ -368,8 +368,7 @@ unsafe fn of_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
         for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
             *sums = [S::start(*start); P];
         }
-        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, &mut sums);
-        sums
+        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, sums)
     }
 }
 
@@ -382,8 +381,8 @@ unsafe fn after_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
     panel: usize,
     group: &Group<S, G>,
     first: usize,
-    sums: &mut [[S::Sums; P]; Q],
-) {
+    mut sums: [[S::Sums; P]; Q],
+) -> [[S::Sums; P]; Q] {
     unsafe {
         if head.m > 0 {
             for (sums, &value) in sums.iter_mut().zip(&group.after_heads[first..]) {
@@ -392,11 +391,12 @@ unsafe fn after_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 }
             }
         }
-        add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, sums);
+        add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, sums)
     }
 }
 
-/// Add products of codes of P panels of a tile with those of Q queries, in some steps.
+/// Add products of codes of P panels of a tile with those of Q queries, in some steps. Sums come and go by value: through a
+/// reference, some versions of this loop stored each of them at each step.
 #[inline(always)]
 unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
     codes: &Codes,
@@ -405,8 +405,8 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
     group: &Group<S, G>,
     first: usize,
     steps: Range<usize>,
-    sums: &mut [[S::Sums; P]; Q],
-) {
+    mut sums: [[S::Sums; P]; Q],
+) -> [[S::Sums; P]; Q] {
     unsafe {
         let (stride, queries) = (codes.stride(), group.packed.as_ptr().add(first));
         let panels = tile.add(panel * stride);
@@ -436,6 +436,7 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
                 }
             }
         }
+        sums
     }
 }
 
@@ -600,8 +601,8 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let mut sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
-                    after_head::<S, P, Q, G>(codes, head, places, panel, group, first, &mut sums);
+                    let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                    let sums = after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums);
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {
