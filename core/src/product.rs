@@ -31,35 +31,31 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
     #[cfg(target_arch = "x86_64")]
     if level == Level::Avx2 {
         let [a, b] = [a, b].map(|codes| codes.iter().map(|&code| i16::from(code)).collect::<Vec<_>>());
-        out.fill(0);
         // SAFETY: any two bytes are two bytes.
         let (a, b) = unsafe { (bytes(&a), bytes(&b)) };
-        return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, words_avx2);
+        return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, |_| 0, words_avx2);
     }
     // Codes of b are kept with 128 added, since the instructions multiply unsigned by signed numbers: that is taken off here.
-    for (out, a) in out.chunks_exact_mut(shape.m).zip(a.chunks_exact(shape.d)) {
-        out.fill(-128 * a.iter().map(|&code| i32::from(code)).sum::<i32>());
-    }
+    let start = |row: &[u8]| -128 * row.iter().map(|&code| i32::from(code as i8)).sum::<i32>();
     // SAFETY: any byte is a byte.
     let (a, b) = unsafe { (bytes(a), bytes(b)) };
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, int8_avx512),
-        _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, block::<Portable, 1, 1>),
+        Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, start, int8_avx512),
+        _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, start, block::<Portable, 1, 1>),
     }
 }
 
 /// out (n, m) = a (n, d) x b (d, m) of bfloat16, summed in float32.
 pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: usize, level: Level) {
-    out.fill(0.0);
     // SAFETY: any two bytes are two bytes.
     let (a, b) = unsafe { (bytes(a), bytes(b)) };
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if Level::has_bfloat16() => {
-            product::<Avx512Half, 2, 4, 6>(a, b, 0, shape, out, threads, half_avx512);
+            product::<Avx512Half, 2, 4, 6>(a, b, 0, shape, out, threads, |_| 0.0, half_avx512);
         }
-        _ => product::<PortableHalf, 2, 1, 1>(a, b, 0, shape, out, threads, block::<PortableHalf, 1, 1>),
+        _ => product::<PortableHalf, 2, 1, 1>(a, b, 0, shape, out, threads, |_| 0.0, block::<PortableHalf, 1, 1>),
     }
 }
 
@@ -82,7 +78,9 @@ struct Block<'a, S: Narrow> {
 
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
 
-/// N bytes a number, P panels and Q rows in registers; `flip` are bits of b to turn. Rows are shared out among threads.
+/// N bytes a number, P panels and Q rows in registers; `flip` are bits of b to turn; sums of a row begin with its `start`. Rows are
+/// shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over `out` is a tenth of all.
+#[allow(clippy::too_many_arguments)]
 fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
     a: &[u8],
     b: &[u8],
@@ -90,14 +88,16 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
     Shape { n, d, m }: Shape,
     out: &mut [S::Out],
     threads: usize,
+    start: impl Fn(&[u8]) -> S::Out + Sync,
     kernel: Kernel<S>,
 ) {
     if n == 0 || m == 0 || d == 0 {
-        return;
+        return out.fill(start(&[]));
     }
     let each = 4 / N; // numbers a step
     let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
-    let mut packed = vec![flip; steps * panels * 64 + 64]; // what is no number of b is zero
+    // What is no number of b may be anything: there a is zero, or no column of `out`. Of zeros no page is touched yet.
+    let mut packed = vec![0; steps * panels * 64 + 64];
     let skip = packed.as_ptr().align_offset(64);
     let packed = &mut packed[skip..][..steps * panels * 64];
     let share = steps.div_ceil(STEPS).div_ceil(threads);
@@ -112,6 +112,7 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
     });
     let packed = &*packed;
     let share = n.div_ceil(threads).next_multiple_of(Q);
+    let start = &start;
     std::thread::scope(|scope| {
         for (a, out) in a.chunks(share * d * N).zip(out.chunks_mut(share * m)) {
             scope.spawn(move || {
@@ -119,6 +120,9 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
                 for (stretch, panels) in packed.chunks(STEPS * panels * 64).enumerate() {
                     let steps = STEPS.min(steps - stretch * STEPS);
                     for (a, out) in a.chunks(ROWS * d * N).zip(out.chunks_mut(ROWS * m)) {
+                        if stretch == 0 {
+                            a.chunks(d * N).zip(out.chunks_mut(m)).for_each(|(a, out)| out.fill(start(a)));
+                        }
                         pack_rows::<S, Q>(a, d * N, stretch * STEPS * 4, steps, &mut rows);
                         let block = Block { rows: &rows, panels, steps, n: out.len() / m, m };
                         // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
@@ -135,8 +139,17 @@ fn pack_columns<const N: usize>(b: &[u8], flip: u8, first: usize, m: usize, pane
     let (each, steps) = (4 / N, to.len() / (panels * 64));
     for (panel, to) in to.chunks_exact_mut(steps * 64).enumerate().take(m.div_ceil(LANES)) {
         let columns = panel * LANES..m.min((panel + 1) * LANES);
-        for (row, from) in b.chunks_exact(m * N).skip(first).take(steps * each).enumerate() {
-            let from = &from[columns.start * N..columns.end * N];
+        let columns = columns.start * N..columns.end * N;
+        let rows = b.chunks_exact(m * N).skip(first).take(steps * each).map(|row| &row[columns.clone()]);
+        if N == 1 && columns.len() == LANES {
+            let mut rows = rows.map(|row| <&[u8; LANES]>::try_from(row).expect("so long"));
+            for step in to.as_chunks_mut::<64>().0 {
+                let four: [&[u8; LANES]; 4] = std::array::from_fn(|_| rows.next().unwrap_or(&[0; LANES]));
+                *step = std::array::from_fn(|i| four[i % 4][i / 4] ^ flip); // of sixteen bytes at a time
+            }
+            continue;
+        }
+        for (row, from) in rows.enumerate() {
             let (step, i) = (&mut to[row / each * 64..][..64], row % each);
             for (to, from) in step.chunks_exact_mut(4).zip(from.chunks_exact(N)) {
                 for (to, from) in to[i * N..(i + 1) * N].iter_mut().zip(from) {

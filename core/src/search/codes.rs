@@ -8,7 +8,7 @@
 
 use super::basis::{Basis, Head};
 use super::share;
-use crate::simd::Level;
+use crate::simd::{Level, MatrixProduct, matrix_product};
 use memmap2::MmapMut;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -23,6 +23,8 @@ const ZERO: u8 = 128;
 const LARGEST: f64 = 127.0;
 /// Above it the sums of 32 bits might overflow: d 127^2 < 2^31 holds to twice that.
 pub const MOST_DIMENSIONS: usize = 1 << 16;
+/// Bytes after the last panel: matrix units read sixteen steps at once.
+const READ_PAST: usize = 16 * 4 * PANEL;
 /// Panels that a thread takes at once.
 const SHARE: usize = 192;
 /// Added to a number under 2^51 it leaves no bits for a fraction (ties to even), and the whole number in the lowest bits.
@@ -49,6 +51,8 @@ pub struct Codes {
     pub largest: Vec<[f32; 3]>,
     /// A power of two that no key is longer than.
     pub unit: f64,
+    /// What multiplies many queries at once, if the processor has such a unit.
+    pub matrix: Option<MatrixProduct>,
 }
 
 /// What a thread fills at once: panels, and the numbers of their keys.
@@ -101,7 +105,7 @@ impl Codes {
         let exponent = |x: f64| x.log2().ceil() as i32 + 1; // one more than needed, whatever log2 rounds
         let unit = if largest > 0.0 { 2f64.powi(exponent(largest.into()) + exponent((d as f64).sqrt())) } else { 1.0 };
         let (padded, panel) = (n.next_multiple_of(TILE), steps * 4 * PANEL);
-        let mut panels = MmapMut::map_anon((padded / PANEL * panel).max(1))?;
+        let mut panels = MmapMut::map_anon(padded / PANEL * panel + READ_PAST)?;
         #[cfg(target_os = "linux")]
         let _ = panels.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
         let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
@@ -109,7 +113,7 @@ impl Codes {
         let [mut rests, mut head_rests] =
             [basis.is_some(), head.m > 0].map(|any| vec![0f32; if any { padded } else { 0 }]);
         let keys = SHARE * PANEL;
-        let parts = (panels.chunks_mut(SHARE * panel))
+        let parts = (panels[..padded / PANEL * panel].chunks_mut(SHARE * panel))
             .zip(ratios.chunks_mut(keys))
             .zip(errors.chunks_mut(keys))
             .zip(norms.chunks_mut(keys))
@@ -139,7 +143,8 @@ impl Codes {
         let largest = largest.collect();
         let mut places = vec![0; order.len()];
         order.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
-        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, head_rests, order, places, largest, unit })
+        let matrix = matrix_product(level);
+        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, head_rests, order, places, largest, unit, matrix })
     }
 
     /// Which vector stands in a place.

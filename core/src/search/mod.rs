@@ -338,6 +338,7 @@ mod tests {
     use super::tile::Order;
     use super::*;
     use crate::random::Rng;
+    use crate::simd::{MatrixProduct, matrix_product, plain_product};
     use std::sync::Arc;
 
     /// What `search` means: score all, sort.
@@ -378,8 +379,8 @@ mod tests {
         let totals = Totals::default();
         for metric in Metric::ALL {
             let mut expected = None;
-            for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let [codes, short, alike] = codes_of(vectors, d, level);
+            for (level, product) in versions() {
+                let [codes, short, alike] = codes_of(vectors, d, level, product);
                 let ways = [(1, Some(&codes)), (3, Some(&codes)), (2, Some(&short)), (2, Some(&alike)), (1, None)];
                 for (threads, codes) in ways {
                     let request = Request { queries, metric, goal, allowed, own, threads, level };
@@ -395,13 +396,28 @@ mod tests {
     }
 
     /// Codes of all numbers, of coordinates in some directions, and of those in another order with a head.
-    fn codes_of(vectors: &[f32], d: usize, level: Level) -> [Codes; 3] {
+    fn codes_of(vectors: &[f32], d: usize, level: Level, product: Option<MatrixProduct>) -> [Codes; 3] {
         let (n, m) = (vectors.len() / d, d.div_ceil(3) * 2);
         let step = (n / 3 + 1..).find(|step| (2..=*step).all(|by| step % by > 0 || n % by > 0)).unwrap(); // coprime
         let order = (0..n).map(|place| (place * step % n) as u32).collect();
         let head = Head { m: m.min(d) / 8 * 4, shift: 1 };
         let ways = [(None, Vec::new()), (Some(Head::default()), Vec::new()), (Some(head), order)];
-        ways.map(|(head, order)| Codes::new(vectors, d, head.map(|head| some_basis(d, head)), order, 2, level).unwrap())
+        ways.map(|(head, order)| {
+            let basis = head.map(|head| some_basis(d, head));
+            let mut codes = Codes::new(vectors, d, basis, order, 2, level).unwrap();
+            codes.matrix = product;
+            codes
+        })
+    }
+
+    /// All that this processor has, with a matrix unit and without; and everywhere with what such a unit computes.
+    fn versions() -> impl Iterator<Item = (Level, Option<MatrixProduct>)> {
+        let levels = || Level::ALL.into_iter().filter(|level| level.available());
+        let with_unit = levels().filter_map(|level| Some((level, Some(matrix_product(level)?))));
+        levels()
+            .map(|level| (level, None))
+            .chain(with_unit)
+            .chain([(Level::Portable, Some(plain_product as MatrixProduct))])
     }
 
     /// About two thirds of all directions, turned: reflections at a vector leave them orthonormal.
@@ -441,7 +457,7 @@ mod tests {
         let did = check(&keys, d, Queries::F32(&keys[..9 * d]), Goal::Best(10), None, Own::No);
         assert!(did.scanned > 0, "{did:?}");
         // A fourth of the searches had no codes: they scored all. A fourth had short ones, which leave more.
-        let (searches, pairs) = (4 * Level::ALL.into_iter().filter(|level| level.available()).count(), 9 * n);
+        let (searches, pairs) = (4 * versions().count(), 9 * n);
         assert!(did.rescored - (searches * pairs) as u64 <= (2 * searches * pairs / 50) as u64, "{did:?}");
     }
 
@@ -567,8 +583,8 @@ mod tests {
         let (n, totals) = (vectors.len() / d, Totals::default());
         for metric in Metric::ALL {
             let mut expected = None;
-            for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let [codes, short, alike] = codes_of(vectors, d, level).map(Arc::new);
+            for (level, product) in versions() {
+                let [codes, short, alike] = codes_of(vectors, d, level, product).map(Arc::new);
                 let ways = [(1, usize::MAX, Some(&codes)), (3, 1, Some(&codes)), (2, 1, Some(&short))];
                 for (threads, pairs, codes) in ways.into_iter().chain([(2, 1, Some(&alike)), (2, 1, None)]) {
                     let mut graph = Graph::new(metric, k, n, codes.cloned());

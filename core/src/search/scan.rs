@@ -6,16 +6,18 @@ use super::bound::{Query, Share, bound, lowered};
 use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
-use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Scans, largest_of_tiles, reaching};
+use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Products, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Int8, LANES, Level, Portable, prefetch};
+use crate::simd::{Int8, LANES, Level, MATRIX_ROWS, Portable, Unit, prefetch};
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Codes of a block in bytes, at most: with those of the queries they leave half of a second-level cache of 1 MiB free.
 const BLOCK_BYTES: usize = 1 << 18;
+/// Of a block that a matrix unit multiplies: it reads as fast as the first-level cache gives, which holds so much beside the rest.
+const MATRIX_BLOCK_BYTES: usize = 1 << 15;
 /// Queries that pass over a tile together: with three panels 24 sums, which leaves 8 of AVX-512's registers.
 pub const GROUP: usize = 8;
 
@@ -78,16 +80,26 @@ impl Task<'_> {
         match self.level.for_codes() {
             // SAFETY: the level is one that the processor has.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if alone => unsafe { run_avx512::<1, 1, EUCLIDEAN, false>(self, stop, statistics) },
+            Level::Avx512 if alone => unsafe { run_avx512::<1, 1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { run_avx512::<PANELS, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
+            Level::Avx512 if self.by_matrix() => unsafe {
+                run_avx512::<PANELS, GROUP, MATRIX_ROWS, EUCLIDEAN, PAIRS>(self, stop, statistics)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { run_avx512::<PANELS, GROUP, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 if alone => unsafe { run_avx2::<1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { run_avx2::<4, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
+            // SAFETY: it runs everywhere, with the plain product of tests.
+            #[cfg(test)]
+            _ if self.by_matrix() => unsafe {
+                run::<Portable, 1, 1, MATRIX_ROWS, EUCLIDEAN, PAIRS>(self, stop, statistics)
+            },
             // SAFETY: it runs everywhere.
             _ if alone => unsafe { run::<Portable, 1, 1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
@@ -95,9 +107,15 @@ impl Task<'_> {
         }
     }
 
+    /// Whether a matrix unit multiplies: not the few queries that a group without one takes.
+    fn by_matrix(&self) -> bool {
+        self.codes.is_some_and(|codes| codes.matrix.is_some()) && self.queries.len() > GROUP * self.d
+    }
+
     /// Tiles of a block.
     fn block(&self) -> usize {
-        let tile = |codes: &Codes| BLOCK_BYTES / (4 * codes.steps * TILE);
+        let bytes = if self.by_matrix() { MATRIX_BLOCK_BYTES } else { BLOCK_BYTES };
+        let tile = |codes: &Codes| bytes / (4 * codes.steps * TILE);
         let most = self.codes.map_or(BLOCK_TILES, tile).clamp(1, BLOCK_TILES);
         // A block lies in one strip.
         let whole = |tiles: &usize| self.strips.is_none() || (STRIP / TILE).is_multiple_of(*tiles);
@@ -151,13 +169,13 @@ impl Task<'_> {
 // A lone query takes one panel at a time: memory streams one run of bytes twice as fast as three side by side.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512vnni,avx2,fma,bmi2")]
-fn run_avx512<const P: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
+fn run_avx512<const P: usize, const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
     task: &Task,
     stop: &dyn Fn() -> bool,
     statistics: &mut Statistics,
 ) -> Option<Run> {
     // SAFETY: the attribute above says what the processor has.
-    unsafe { run::<Avx512, P, G, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
+    unsafe { run::<Avx512, P, Q, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
 }
 
 // A panel and a query take two registers of AVX2: four queries eight, with two for the keys and some for their products, of sixteen.
@@ -297,16 +315,16 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 best.guess(guess);
             }
             scan.bests.push(best);
-            scan.place(i, coded, &signed);
+            scan.place(task, i, coded, &signed);
         }
         (scan, plain)
     }
 
     /// Give a query the next place.
-    fn place(&mut self, i: usize, coded: Query, codes: &[i8]) {
+    fn place(&mut self, task: &Task, i: usize, coded: Query, codes: &[i8]) {
         let place = self.places.len() % G;
         if place == 0 {
-            self.groups.push(Group::new(codes.len().div_ceil(4)));
+            self.groups.push(Group::new(task.codes.expect("a query has codes where the keys have")));
         }
         let group = self.groups.last_mut().expect("one was pushed");
         group.set(place, coded, codes, self.bests[i].asks());
@@ -321,8 +339,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         for i in queries {
             self.bests[i].forget();
             let coded = task.coded::<S>(i, &coordinates, &mut signed).expect("it had codes before");
-            self.place(i, coded, &signed);
+            self.place(task, i, coded, &signed);
         }
+    }
+
+    /// The matrix unit, set up if the groups are multiplied by one. For a block at most: between blocks the caller may have
+    /// other things to do.
+    fn unit(&self) -> Option<Unit> {
+        self.groups.first().map(Group::unit)
     }
 
     /// Turn to some keys, for all queries that have codes.
@@ -362,13 +386,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             return;
         }
         let mut largest = vec![[[f32::NEG_INFINITY; LANES]; G]; tiles * self.groups.len()];
-        let mut share = Share::default();
+        let (mut share, mut products, _unit) = (Share::default(), Products::new(), self.unit());
         for visits in pieces(0..tiles, block) {
             self.turn_to(task, codes, &order, visits.clone(), statistics);
             for (group, largest) in self.groups.iter().zip(largest.chunks_mut(tiles)) {
                 // SAFETY: the caller vouches for the instruction set.
                 let of_block = unsafe {
-                    largest_of_tiles::<S, P, Q, G, EUCLIDEAN>(&self.block, codes, group, &mut largest[visits.clone()])
+                    let largest = &mut largest[visits.clone()];
+                    largest_of_tiles::<S, P, Q, G, EUCLIDEAN>(&self.block, codes, group, &mut products, largest)
                 };
                 share = share.max(of_block);
             }
@@ -435,6 +460,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         }
         let tiles = visits.len() * self.groups.len();
         let mut ahead = Ahead::new(codes, order, visits.end..visits.end + visits.len(), tiles);
+        let _unit = self.unit();
         for g in 0..self.groups.len() {
             let mut from = 0;
             // SAFETY: the caller vouches for the instruction set; all is of these codes.

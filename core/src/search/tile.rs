@@ -4,7 +4,7 @@ use super::Metric;
 use super::basis::Head;
 use super::bound::{Query, Share, lowered};
 use super::codes::{Codes, PANEL, TILE};
-use crate::simd::{Int8, LANES, prefetch, prefetch_far};
+use crate::simd::{Int8, LANES, Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, prefetch, prefetch_far};
 use std::ops::Range;
 
 /// Tiles of a block at most.
@@ -25,18 +25,90 @@ pub struct Scans<const G: usize> {
     pub most: [[f32; TILE]; G],
     pub reached: [u64; G],
     pub reached_keys: [u64; G],
+    products: Products,
 }
 
 impl<const G: usize> Scans<G> {
     pub fn new() -> Scans<G> {
-        Scans { most: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G] }
+        Scans { most: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G], products: Products::new() }
+    }
+}
+
+/// Sums of a tile with a group that a matrix unit multiplies: over the head, and over all.
+pub struct Products([[Square; PANELS]; 2]);
+
+impl Products {
+    pub fn new() -> Products {
+        Products([[Square::ZERO; PANELS]; 2])
+    }
+}
+
+/// A group's codes as a matrix unit reads them: those of the head, and the others.
+struct Matrix {
+    product: MatrixProduct,
+    /// Where the others begin.
+    head_steps: usize,
+    /// `[query][block]`, with zeros at the end of each.
+    rows: [Vec<Line>; 2],
+    starts: [Square; 2],
+}
+
+impl Matrix {
+    fn new(product: MatrixProduct, steps: usize, head_steps: usize) -> Matrix {
+        let rows = [head_steps, steps - head_steps]
+            .map(|steps| vec![Line([0; MATRIX_CODES]); MATRIX_ROWS * (4 * steps).div_ceil(MATRIX_CODES)]);
+        Matrix { product, head_steps, rows, starts: [Square::ZERO; 2] }
+    }
+
+    fn set(&mut self, place: usize, query: &Query, codes: &[i8]) {
+        let (head, others) = codes.split_at(4 * self.head_steps);
+        for (rows, codes) in self.rows.iter_mut().zip([head, others]) {
+            let blocks = rows.len() / MATRIX_ROWS;
+            for (line, codes) in rows[place * blocks..].iter_mut().zip(codes.chunks(MATRIX_CODES)) {
+                line.0[..codes.len()].copy_from_slice(codes);
+            }
+        }
+        let starts = if self.head_steps > 0 { [query.start, query.after_head] } else { [0, query.start] };
+        for (square, start) in self.starts.iter_mut().zip(starts) {
+            square.0[place] = [start; LANES];
+        }
+    }
+
+    /// Sums of a tile, whose codes lie there: over the head, or all but it.
+    ///
+    /// # Safety
+    /// The unit is set up; the tile is one of the codes that the group is for.
+    unsafe fn multiply(&self, part: usize, tile: *const u8, stride: usize, out: &mut [Square; PANELS]) {
+        let rows = &self.rows[part];
+        let first = tile.wrapping_add(part * self.head_steps * 4 * PANEL);
+        let panels = std::array::from_fn(|p| first.wrapping_add(p * stride));
+        // SAFETY: the caller's; past the end of codes there is room for a block.
+        unsafe { (self.product)(rows, panels, rows.len() / MATRIX_ROWS, &self.starts[part], out) }
+    }
+
+    /// Sums over all, those over the head being there.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn multiply_others(&self, tile: *const u8, codes: &Codes, Products([head, all]): &mut Products) {
+        // SAFETY: the caller's.
+        unsafe { self.multiply(1, tile, codes.stride(), all) };
+        if self.head_steps > 0 {
+            let shift = 2 * codes.head().shift;
+            for (head, all) in head.iter().zip(all) {
+                for (head, all) in head.0.as_flattened().iter().zip(all.0.as_flattened_mut()) {
+                    *all = all.wrapping_add(*head << shift);
+                }
+            }
+        }
     }
 }
 
 /// G queries side by side. Places that no query takes have a threshold that nothing reaches.
 pub struct Group<S: Int8, const G: usize> {
-    /// `[step][query]`
+    /// `[step][query]`; nothing if a matrix unit multiplies, whose rows G are.
     packed: Vec<S::Packed>,
+    matrix: Option<Matrix>,
     starts: [i32; G],
     after_heads: [i32; G],
     halves: [f32; G],
@@ -52,9 +124,14 @@ pub struct Group<S: Int8, const G: usize> {
 }
 
 impl<S: Int8, const G: usize> Group<S, G> {
-    pub fn new(steps: usize) -> Group<S, G> {
+    const BY_MATRIX: bool = G == MATRIX_ROWS;
+
+    /// Of queries of these codes; by their matrix unit, if G are its rows.
+    pub fn new(codes: &Codes) -> Group<S, G> {
+        let product = codes.matrix.filter(|_| Self::BY_MATRIX);
         Group {
-            packed: vec![S::pack([0; 4]); steps * G],
+            packed: vec![S::pack([0; 4]); if Self::BY_MATRIX { 0 } else { codes.steps * G }],
+            matrix: product.map(|product| Matrix::new(product, codes.steps, codes.head().m / 4)),
             starts: [0; G],
             after_heads: [0; G],
             halves: [0.0; G],
@@ -69,8 +146,12 @@ impl<S: Int8, const G: usize> Group<S, G> {
     }
 
     pub fn set(&mut self, place: usize, query: Query, codes: &[i8], threshold: f64) {
-        for (step, codes) in codes.chunks(4).enumerate() {
-            self.packed[step * G + place] = S::pack(std::array::from_fn(|i| codes.get(i).copied().unwrap_or(0)));
+        if let Some(matrix) = &mut self.matrix {
+            matrix.set(place, &query, codes);
+        } else {
+            for (step, codes) in codes.chunks(4).enumerate() {
+                self.packed[step * G + place] = S::pack(std::array::from_fn(|i| codes.get(i).copied().unwrap_or(0)));
+            }
         }
         self.starts[place] = query.start;
         self.after_heads[place] = query.after_head;
@@ -90,6 +171,11 @@ impl<S: Int8, const G: usize> Group<S, G> {
     #[inline]
     pub fn query(&self, place: usize) -> &Query {
         self.queries[place].as_ref().expect("the place is taken")
+    }
+
+    /// A matrix unit, set up if the group is multiplied by one.
+    pub fn unit(&self) -> Unit {
+        Unit::new(self.matrix.as_ref().map(|matrix| matrix.product))
     }
 
     pub fn raise(&mut self, place: usize, threshold: f64) {
@@ -321,12 +407,20 @@ pub unsafe fn reaching<
         unsafe {
             let least = group.least(share);
             let places = block.places(codes, tile);
+            let head = if REST { codes.head() } else { Head::default() };
             let mut any = false;
+            let mut others = group.matrix.as_ref().filter(|_| Group::<S, G>::BY_MATRIX);
+            if let Some(matrix) = others.filter(|_| head.m > 0) {
+                matrix.multiply(0, places[0], codes.stride(), &mut out.products.0[0]);
+            }
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
-                    let head = if REST { codes.head() } else { Head::default() };
-                    let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                    let sums = if Group::<S, G>::BY_MATRIX {
+                        loaded::<S, P, Q>(&out.products.0[0], panel, first)
+                    } else {
+                        of_head::<S, P, Q, G>(codes, head, places, panel, group, first)
+                    };
                     if head.m > 0
                         && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
                             block,
@@ -340,7 +434,14 @@ pub unsafe fn reaching<
                     {
                         continue;
                     }
-                    let sums = after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums);
+                    let sums = if Group::<S, G>::BY_MATRIX {
+                        if let Some(matrix) = others.take() {
+                            matrix.multiply_others(places[0], codes, &mut out.products);
+                        }
+                        loaded::<S, P, Q>(&out.products.0[1], panel, first)
+                    } else {
+                        after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
+                    };
                     any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
@@ -350,6 +451,25 @@ pub unsafe fn reaching<
         }
     }
     None
+}
+
+/// P panels' sums with Q queries that a matrix unit told.
+#[inline(always)]
+unsafe fn loaded<S: Int8, const P: usize, const Q: usize>(
+    of: &[Square; PANELS],
+    panel: usize,
+    first: usize,
+) -> [[S::Sums; P]; Q] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[S::start(0); P]; Q];
+        for (j, sums) in sums.iter_mut().enumerate() {
+            for (p, sums) in sums.iter_mut().enumerate() {
+                *sums = S::read(&of[panel + p].0[first + j]);
+            }
+        }
+        sums
+    }
 }
 
 /// Sums over the head, if there is one, of P panels of a tile with Q queries, from the `first` of a group on.
@@ -590,19 +710,31 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
     block: &Block,
     codes: &Codes,
     group: &Group<S, G>,
+    products: &mut Products,
     largest: &mut [[[f32; LANES]; G]],
 ) -> Share {
     let (mut most, head) = (Share::default(), codes.head());
     for (tile, share) in block.open(0) {
         most = most.max(share);
         let places = block.places(codes, tile);
+        if let Some(matrix) = &group.matrix {
+            // SAFETY: the caller's.
+            unsafe {
+                matrix.multiply(0, places[0], codes.stride(), &mut products.0[0]);
+                matrix.multiply_others(places[0], codes, products);
+            }
+        }
         for first in (0..G).step_by(Q) {
             for panel in (0..PANELS).step_by(P) {
                 let at = (tile * PANELS + panel) * PANEL;
                 // SAFETY: the caller's.
                 unsafe {
-                    let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
-                    let sums = after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums);
+                    let sums = if Group::<S, G>::BY_MATRIX {
+                        loaded::<S, P, Q>(&products.0[1], panel, first)
+                    } else {
+                        let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
+                        after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
+                    };
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
                         for (p, &sums) in sums.iter().enumerate() {

@@ -136,6 +136,10 @@ impl Int8 for Avx2 {
         unsafe { [_mm256_set1_epi32(value); 2] }
     }
     #[inline(always)]
+    unsafe fn read(of: &[i32; LANES]) -> Self::Sums {
+        unsafe { [_mm256_loadu_si256(of.as_ptr().cast()), _mm256_loadu_si256(of.as_ptr().add(8).cast())] }
+    }
+    #[inline(always)]
     unsafe fn dot(s: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
         unsafe {
             let ones = _mm256_set1_epi16(1);

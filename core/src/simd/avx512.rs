@@ -120,6 +120,10 @@ impl Int8 for Avx512 {
         unsafe { _mm512_set1_epi32(value) }
     }
     #[inline(always)]
+    unsafe fn read(of: &[i32; LANES]) -> Self::Sums {
+        unsafe { _mm512_loadu_si512(of.as_ptr().cast()) }
+    }
+    #[inline(always)]
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
         unsafe { _mm512_dpbusd_epi32(sums, keys, query) }
     }

@@ -23,6 +23,7 @@ pub trait Int8: Simd {
     unsafe fn query(p: *const Self::Packed) -> Self::Query;
     unsafe fn keys(p: *const u8) -> Self::Keys;
     unsafe fn start(value: i32) -> Self::Sums;
+    unsafe fn read(of: &[i32; LANES]) -> Self::Sums;
     /// Add the four products of each key; sums wrap around.
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
     /// Sums times 2^shift, and a value added; they wrap around.

@@ -9,6 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod int8;
+mod matrix;
 mod narrow;
 mod portable;
 mod wide;
@@ -18,6 +19,9 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::Int8;
+#[cfg(test)]
+pub use matrix::plain_product;
+pub use matrix::{Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, matrix_product};
 #[cfg(target_arch = "x86_64")]
 pub use narrow::{Avx2Words, Avx512Half};
 pub use narrow::{Narrow, PortableHalf};

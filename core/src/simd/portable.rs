@@ -117,6 +117,10 @@ impl Int8 for Portable {
         [value; LANES]
     }
     #[inline(always)]
+    unsafe fn read(of: &[i32; LANES]) -> Self::Sums {
+        *of
+    }
+    #[inline(always)]
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums {
         std::array::from_fn(|i| {
             let products: i32 = (0..4).map(|j| i32::from(keys[i][j]) * i32::from(query[j])).sum();
