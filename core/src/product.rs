@@ -8,6 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2Words, Avx512, Avx512Half};
 use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
+use std::ops::Range;
 
 /// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
 const STEPS: usize = 512;
@@ -134,27 +135,43 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
     });
 }
 
+/// Panels that are packed together, so that rows, which may be a page apart, are read in long runs.
+const TOGETHER: usize = 32;
+
 /// Rows of b from the `first` on, as many as go into `to`, as panels.
 fn pack_columns<const N: usize>(b: &[u8], flip: u8, first: usize, m: usize, panels: usize, to: &mut [u8]) {
-    let (each, steps) = (4 / N, to.len() / (panels * 64));
-    for (panel, to) in to.chunks_exact_mut(steps * 64).enumerate().take(m.div_ceil(LANES)) {
-        let columns = panel * LANES..m.min((panel + 1) * LANES);
-        let columns = columns.start * N..columns.end * N;
-        let rows = b.chunks_exact(m * N).skip(first).take(steps * each).map(|row| &row[columns.clone()]);
-        if N == 1 && columns.len() == LANES {
-            let mut rows = rows.map(|row| <&[u8; LANES]>::try_from(row).expect("so long"));
-            for step in to.as_chunks_mut::<64>().0 {
-                let four: [&[u8; LANES]; 4] = std::array::from_fn(|_| rows.next().unwrap_or(&[0; LANES]));
-                *step = std::array::from_fn(|i| four[i % 4][i / 4] ^ flip); // of sixteen bytes at a time
+    let (each, steps, used) = (4 / N, to.len() / (panels * 64), m.div_ceil(LANES));
+    for from in (0..used).step_by(TOGETHER) {
+        for (step, rows) in b[first * m * N..].chunks(each * m * N).take(steps).enumerate() {
+            for panel in from..used.min(from + TOGETHER) {
+                let columns = panel * LANES * N..m.min((panel + 1) * LANES) * N;
+                pack_step::<N>(rows, m * N, columns, flip, &mut to[(panel * steps + step) * 64..][..64]);
             }
-            continue;
         }
-        for (row, from) in rows.enumerate() {
-            let (step, i) = (&mut to[row / each * 64..][..64], row % each);
-            for (to, from) in step.chunks_exact_mut(4).zip(from.chunks_exact(N)) {
-                for (to, from) in to[i * N..(i + 1) * N].iter_mut().zip(from) {
-                    *to = from ^ flip;
-                }
+    }
+}
+
+/// Some bytes of each of the rows of a step, of which there may be fewer than it takes, side by side.
+#[inline(always)]
+fn pack_step<const N: usize>(rows: &[u8], width: usize, columns: Range<usize>, flip: u8, to: &mut [u8]) {
+    let (words, _) = to.as_chunks_mut::<4>();
+    if columns.len() == LANES * N && rows.len() * N == 4 * width {
+        // Whole words and loops of known lengths, for compilers to make vectors of.
+        let mut packed = [u32::from_ne_bytes([flip; 4]); LANES];
+        for i in 0..4 / N {
+            let (numbers, _) = rows[i * width + columns.start..][..LANES * N].as_chunks::<N>();
+            for (word, number) in packed.iter_mut().zip(numbers) {
+                let number = number.iter().rfold(0, |number, &byte| number << 8 | u32::from(byte));
+                *word ^= number << (8 * N * i);
+            }
+        }
+        words.iter_mut().zip(packed).for_each(|(to, word)| *to = word.to_le_bytes());
+        return;
+    }
+    for (i, row) in rows.chunks_exact(width).enumerate() {
+        for (to, from) in words.iter_mut().zip(row[columns.clone()].chunks_exact(N)) {
+            for (to, from) in to[i * N..].iter_mut().zip(from) {
+                *to = from ^ flip;
             }
         }
     }

@@ -2,7 +2,10 @@
 
 use super::Goal;
 use super::exact::Hit;
-use std::collections::BinaryHeap;
+
+/// A part of the answers wanted, one of so many, is taken beyond them before the worst leave: so each costs the same few comparisons
+/// however many are wanted, and what others must reach is known a little later.
+const MORE: usize = 4;
 
 /// The answers to one query among the keys seen so far. No key leaves that could still be one.
 pub struct Best {
@@ -11,8 +14,8 @@ pub struct Best {
     pub threshold: f64,
     /// A threshold that is likely to be one, but not yet known to be.
     guess: f64,
-    /// The worst on top.
-    found: BinaryHeap<Hit>,
+    /// The best keys that were scored, and a few more at the end: those who are too many leave together.
+    found: Vec<Hit>,
 }
 
 impl Best {
@@ -22,7 +25,7 @@ impl Best {
             Goal::Best(_) => f64::NEG_INFINITY,
             Goal::AtLeast(score) => floor(score),
         };
-        Best { goal, threshold, guess: f64::NEG_INFINITY, found: BinaryHeap::new() }
+        Best { goal, threshold, guess: f64::NEG_INFINITY, found: Vec::new() }
     }
 
     /// What a key must reach to be looked at.
@@ -64,7 +67,7 @@ impl Best {
         self.guess
     }
 
-    /// Whether no answer can have been passed over because of the guess.
+    /// Whether no answer can have been passed over because of the guess, once it is settled.
     pub fn is_right(&self) -> bool {
         self.threshold >= self.guess
     }
@@ -82,24 +85,35 @@ impl Best {
             Goal::AtLeast(least) if hit.score() >= least => self.found.push(hit),
             Goal::AtLeast(_) => {}
             Goal::Best(k) => {
-                if self.found.len() < k {
-                    self.found.push(hit);
-                } else if let Some(mut worst) = self.found.peek_mut()
-                    && hit < *worst
-                {
-                    *worst = hit;
-                } else {
+                // The last of the k best, as it was known last, is in its place.
+                if self.found.len() >= k && hit > self.found[k - 1] {
                     return;
                 }
-                if let Some(worst) = self.found.peek().filter(|_| self.found.len() == k) {
-                    self.threshold = self.threshold.max(floor(worst.score())); // as it was, if that is NaN
+                self.found.push(hit);
+                if self.found.len() == k || self.found.len() >= k + (k / MORE).max(1) {
+                    self.settle(floor);
                 }
             }
         }
     }
 
+    /// Let those go that are too many, and know what the last of the best scores.
+    pub fn settle(&mut self, floor: impl Fn(f64) -> f64) {
+        let Goal::Best(k) = self.goal else { return };
+        if self.found.len() >= k {
+            let (_, worst, _) = self.found.select_nth_unstable(k - 1);
+            self.threshold = self.threshold.max(floor(worst.score())); // as it was, if that is NaN
+            self.found.truncate(k);
+        }
+    }
+
     /// The answers, best first.
     pub fn finish(self) -> Vec<Hit> {
-        self.found.into_sorted_vec()
+        let mut found = self.found;
+        found.sort_unstable();
+        if let Goal::Best(k) = self.goal {
+            found.truncate(k);
+        }
+        found
     }
 }

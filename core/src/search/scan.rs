@@ -6,7 +6,9 @@ use super::bound::{Query, Share, bound, lowered};
 use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
-use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Products, Scans, largest_of_tiles, reaching};
+use super::tile::{
+    Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Products, Reached, Scans, largest_of_tiles, reaching,
+};
 use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -17,7 +19,7 @@ use std::ops::Range;
 /// Codes of a block in bytes, at most: with those of the queries they leave half of a second-level cache of 1 MiB free.
 const BLOCK_BYTES: usize = 1 << 18;
 /// Of a block that a matrix unit multiplies: it reads as fast as the first-level cache gives, which holds so much beside the rest.
-const MATRIX_BLOCK_BYTES: usize = 1 << 15;
+const MATRIX_BLOCK_BYTES: usize = 20 << 10;
 /// Queries that pass over a tile together: with three panels 24 sums, which leaves 8 of AVX-512's registers.
 pub const GROUP: usize = 8;
 
@@ -228,6 +230,9 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
         if let Some(codes) = task.codes {
             scan.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
         }
+        for (place, &i) in scan.places.iter().enumerate() {
+            scan.bests[i].settle(|score| scan.groups[place / G].query(place % G).floor(score));
+        }
         let wrong: Vec<usize> = scan.places.iter().copied().filter(|&i| !scan.bests[i].is_right()).collect();
         if !alone || wrong.is_empty() {
             break;
@@ -270,7 +275,7 @@ struct Scan<'a, S: Int8, const G: usize> {
     places: Vec<usize>,
     waiting: Vec<Waiting>,
     block: Block,
-    out: Scans<G>,
+    out: Scans,
 }
 
 /// A key that may be an answer, or the query one of its neighbours.
@@ -464,7 +469,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         for g in 0..self.groups.len() {
             let mut from = 0;
             // SAFETY: the caller vouches for the instruction set; all is of these codes.
-            while let Some(tile) = unsafe {
+            while let Some(next) = unsafe {
                 let (block, group, out) = (&self.block, &self.groups[g], &mut self.out);
                 if codes.basis.is_some() {
                     reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, true>(block, codes, from, group, &mut ahead, out)
@@ -472,56 +477,49 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                     reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, false>(block, codes, from, group, &mut ahead, out)
                 }
             } {
-                self.see::<EUCLIDEAN, PAIRS>(task, codes, g, tile, statistics);
-                from = tile + 1;
+                self.see::<EUCLIDEAN, PAIRS>(task, codes, g, statistics);
+                from = next;
             }
+            self.see::<EUCLIDEAN, PAIRS>(task, codes, g, statistics);
         }
         if PAIRS {
             self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics); // while the block is that of their rows
         }
     }
 
-    /// Look at the scans of a tile that reached what was asked.
-    #[inline(never)] // it should not weigh on the registers of the kernel
+    /// Look at the scans that reached what was asked.
     fn see<const EUCLIDEAN: bool, const PAIRS: bool>(
         &mut self,
         task: &Task,
         codes: &Codes,
         g: usize,
-        tile: usize,
         statistics: &mut Statistics,
     ) {
-        let first = self.block.first(tile);
-        for j in 0..G {
-            let reached = std::mem::take(&mut self.out.reached[j]);
-            let reached_keys = if PAIRS { std::mem::take(&mut self.out.reached_keys[j]) } else { 0 };
-            let mut left = reached | reached_keys;
-            while left != 0 {
-                let l = left.trailing_zeros() as usize;
-                left &= left - 1;
-                let (at, place) = (tile * TILE + l, g * G + j);
-                let (key, i) = (first + l, self.places[place]);
-                if !task.allows(key, i) {
-                    continue;
-                }
-                let query = self.groups[g].query(j); // nothing reaches the threshold of a free place
-                let bound = bound(query.factors, self.block.share(codes, at));
-                let most = f64::from(self.out.most[j][l]) + f64::from(bound);
-                let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[key], most);
-                if sides == 0 {
-                    continue;
-                }
-                statistics.candidates += 1;
-                prefetch(&raw const codes.norms[key]);
-                for line in task.vector(key).chunks(LANES).take(LINES) {
-                    prefetch(line.as_ptr());
-                }
-                self.waiting.push(Waiting { place, key, most, sides });
-                if self.waiting.len() == WAITING {
-                    self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
-                }
+        let mut reached = std::mem::take(&mut self.out.reached);
+        for Reached { most, at, place } in reached.drain(..) {
+            let (at, j) = (at as usize, place as usize);
+            let (key, place) = (self.block.first(at / TILE) + at % TILE, g * G + j);
+            let i = self.places[place]; // nothing reaches the threshold of a free place
+            if !task.allows(key, i) {
+                continue;
+            }
+            let query = self.groups[g].query(j);
+            let most = f64::from(most) + f64::from(bound(query.factors, self.block.share(codes, at)));
+            let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[key], most);
+            if sides == 0 {
+                continue;
+            }
+            statistics.candidates += 1;
+            prefetch(&raw const codes.norms[key]);
+            for line in task.vector(key).chunks(LANES).take(LINES) {
+                prefetch(line.as_ptr());
+            }
+            self.waiting.push(Waiting { place, key, most, sides });
+            if self.waiting.len() == WAITING {
+                self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
             }
         }
+        self.out.reached = reached;
     }
 
     /// Which sides of a pair its score, no larger than `most`, may matter to.

@@ -19,18 +19,39 @@ const AHEAD: usize = 4096;
 const FIRST_CACHE: usize = 1 << 15;
 const LINES_AHEAD: usize = 8 * 64;
 
-/// A tile's scores in scan units, and what may lie outside the basis; and of each query which of them reach what it asks, and what
-/// the keys ask, a bit a key. Only where a bit is set the score is that of this tile.
-pub struct Scans<const G: usize> {
-    pub most: [[f32; TILE]; G],
-    pub reached: [u64; G],
-    pub reached_keys: [u64; G],
+/// A score in scan units, and what may lie outside the basis, that reaches what the query asks, or what the key asks.
+pub struct Reached {
+    pub most: f32,
+    /// The key's place in the block, and the query's in the group.
+    pub at: u32,
+    pub place: u32,
+}
+
+/// Scans that reached what was asked of them, and what they are made of.
+pub struct Scans {
+    pub reached: Vec<Reached>,
     products: Products,
 }
 
-impl<const G: usize> Scans<G> {
-    pub fn new() -> Scans<G> {
-        Scans { most: [[0.0; TILE]; G], reached: [0; G], reached_keys: [0; G], products: Products::new() }
+/// So many are looked at, lest the keys that follow be compared with what was asked long ago.
+const ENOUGH: usize = 64;
+
+impl Scans {
+    pub fn new() -> Scans {
+        Scans { reached: Vec::with_capacity(ENOUGH + MATRIX_ROWS * TILE), products: Products::new() }
+    }
+
+    /// Keep those of a panel's keys of which a bit is set.
+    #[inline(always)]
+    unsafe fn keep<S: Int8>(&mut self, most: S::F, mut bits: u16, at: usize, place: usize) {
+        let mut lanes = [0f32; LANES];
+        // SAFETY: the caller's.
+        unsafe { S::store(lanes.as_mut_ptr(), most) };
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            self.reached.push(Reached { most: lanes[lane], at: (at + lane) as u32, place: place as u32 });
+        }
     }
 }
 
@@ -377,8 +398,8 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Multiply tiles of a block, beginning with one, with all queries of a group, up to a tile of which a scan reaches what is
-/// asked of it: `out` tells which do. None if no tile is left.
+/// Multiply tiles of a block, beginning with one, with all queries of a group: `out` tells which scans reach what is asked of them.
+/// Returns where to go on when these were looked at; None if no tile is left.
 ///
 /// # Safety
 /// The processor has the instruction set; the block and the group are of these codes.
@@ -397,7 +418,7 @@ pub unsafe fn reaching<
     from: usize,
     group: &Group<S, G>,
     ahead: &mut Ahead,
-    out: &mut Scans<G>,
+    out: &mut Scans,
 ) -> Option<usize> {
     for (tile, share) in block.open(from) {
         if G > 1 {
@@ -408,7 +429,6 @@ pub unsafe fn reaching<
             let least = group.least(share);
             let places = block.places(codes, tile);
             let head = if REST { codes.head() } else { Head::default() };
-            let mut any = false;
             let mut others = group.matrix.as_ref().filter(|_| Group::<S, G>::BY_MATRIX);
             if let Some(matrix) = others.filter(|_| head.m > 0) {
                 matrix.multiply(0, places[0], codes.stride(), &mut out.products.0[0]);
@@ -442,11 +462,11 @@ pub unsafe fn reaching<
                     } else {
                         after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
                     };
-                    any |= scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
+                    scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
                 }
             }
-            if any {
-                return Some(tile);
+            if out.reached.len() >= ENOUGH {
+                return Some(tile + 1);
             }
         }
     }
@@ -584,8 +604,9 @@ unsafe fn reach<
 ) -> bool {
     unsafe {
         let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
-        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN.
-        let mut above = S::splat(f32::NEG_INFINITY);
+        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN. A chain for
+        // each panel: one alone would take longer than the products.
+        let mut above = [S::splat(f32::NEG_INFINITY); P];
         for (j, sums) in sums.iter().enumerate() {
             let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
             for (p, &sums) in sums.iter().enumerate() {
@@ -596,18 +617,22 @@ unsafe fn reach<
                 }
                 let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
                 let less = with_rest::<S, G, REST, HEAD>(less, block, at, group, first + j);
-                above = S::max(S::fma(product, weight, less), above);
+                above[p] = S::max(S::fma(product, weight, less), above[p]);
                 if PAIRS {
                     let key = above_key::<S, G, REST, HEAD>(product, block, at, taken[first + j], group, first + j);
-                    above = S::max(key, above);
+                    above[p] = S::max(key, above[p]);
                 }
             }
         }
-        S::at_least(above, S::zero()) != 0
+        let mut most = above[0];
+        for &above in &above[1..] {
+            most = S::max(above, most);
+        }
+        S::at_least(most, S::zero()) != 0
     }
 }
 
-/// Sums as scans. If one reaches the `least` that is asked of its query: true, and all go `out`.
+/// Sums as scans: those that reach the `least` that is asked of their queries, or what the keys ask, go `out`.
 #[inline(always)]
 unsafe fn scans<
     S: Int8,
@@ -624,32 +649,30 @@ unsafe fn scans<
     group: &Group<S, G>,
     first: usize,
     asked: &[[f32; LANES]; 2],
-    out: &mut Scans<G>,
-) -> bool {
+    out: &mut Scans,
+) {
     unsafe {
         if !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, 1.0, group, first, asked) {
-            return false;
+            return;
         }
         let [least, taken] = asked;
         for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(least[first + j]);
-            let (mut reached, mut reached_keys) = (0, 0);
             for (p, &sums) in sums.iter().enumerate() {
-                let scan = scan::<S, EUCLIDEAN>(sums, block, at + p * PANEL, group.halves[first + j]);
-                let most = with_rest::<S, G, REST, false>(scan, block, at + p * PANEL, group, first + j);
-                S::store(out.most[first + j][at % TILE + p * PANEL..].as_mut_ptr(), most);
-                reached |= u64::from(S::at_least(most, least)) << (p * PANEL);
+                let at = at + p * PANEL;
+                let scan = scan::<S, EUCLIDEAN>(sums, block, at, group.halves[first + j]);
+                let most = with_rest::<S, G, REST, false>(scan, block, at, group, first + j);
+                let mut reached = S::at_least(most, least);
                 if PAIRS {
-                    let product = S::floats(sums);
-                    let (at, taken) = (at + p * PANEL, taken[first + j]);
+                    let (product, taken) = (S::floats(sums), taken[first + j]);
                     let key = above_key::<S, G, REST, false>(product, block, at, taken, group, first + j);
-                    reached_keys |= u64::from(S::at_least(key, S::zero())) << (p * PANEL);
+                    reached |= S::at_least(key, S::zero());
+                }
+                if reached != 0 {
+                    out.keep::<S>(most, reached, at, first + j);
                 }
             }
-            out.reached[first + j] |= reached << (at % TILE);
-            out.reached_keys[first + j] |= reached_keys << (at % TILE);
         }
-        true
     }
 }
 
