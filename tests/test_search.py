@@ -42,7 +42,7 @@ def top_k_plain(queries, keys, k, metric):
 def levels(monkeypatch):
     """Instruction sets that this machine has, the portable version first."""
     found = []
-    for level in ("portable", "avx2", "avx512"):
+    for level in ("portable", "avx2", "avx512", "neon"):
         monkeypatch.setenv("FIRTH_SIMD", level)
         with contextlib.suppress(ValueError):
             found.append(_core.simd_level())

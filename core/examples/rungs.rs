@@ -274,6 +274,11 @@ macro_rules! for_each_level {
             fn avx2(model: &Model, words: &[u32], alpha: f32, rng: &mut Rng) -> u64 {
                 unsafe { $kernel::<firth_core::simd::Avx2>(model, words, alpha, rng) }
             }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            fn neon(model: &Model, words: &[u32], alpha: f32, rng: &mut Rng) -> u64 {
+                unsafe { $kernel::<firth_core::simd::Neon>(model, words, alpha, rng) }
+            }
             // SAFETY: `level` is one that the processor has.
             unsafe {
                 match level {
@@ -281,6 +286,8 @@ macro_rules! for_each_level {
                     Level::Avx512 => avx512(model, words, alpha, rng),
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => avx2(model, words, alpha, rng),
+                    #[cfg(target_arch = "aarch64")]
+                    Level::Neon => neon(model, words, alpha, rng),
                     _ => $kernel::<Portable>(model, words, alpha, rng),
                 }
             }

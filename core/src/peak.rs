@@ -1,5 +1,7 @@
 //! How fast this machine multiplies and adds: the roof under which training stays, measured.
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, Portable, Simd};
@@ -7,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Sums that do not wait for each other: more than the product of any processor's units for it and the steps each takes,
-/// and with the two factors within the registers of AVX-512. AVX2 has registers for half of that, two for each sum.
+/// and with the two factors within the registers of AVX-512. AVX2 has registers for half of that, two for each sum, and NEON, four.
 const SUMS: usize = 12;
 /// Rounds between two looks at the clock.
 const ROUNDS: u64 = 10_000;
@@ -24,6 +26,8 @@ pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
                 Level::Avx512 => rate_avx512(duration),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => rate_avx2(duration),
+                #[cfg(target_arch = "aarch64")]
+                Level::Neon => rate_neon(duration),
                 _ => rate::<Portable, SUMS>(duration),
             }
         }
@@ -41,6 +45,8 @@ pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration) -> f64 {
                 Level::Avx512 => rate_int8_avx512(duration),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => rate_int8_avx2(duration),
+                #[cfg(target_arch = "aarch64")]
+                Level::Neon => rate_int8_neon(duration),
                 _ => rate_int8::<Portable, 1>(duration),
             }
         }
@@ -68,6 +74,14 @@ fn rate_int8_avx512(duration: Duration) -> f64 {
 fn rate_int8_avx2(duration: Duration) -> f64 {
     // SAFETY: the attribute above says what the processor has.
     unsafe { rate_int8::<Avx2, 4>(duration) }
+}
+
+// Four registers for each sum, and as many for its keys.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+fn rate_int8_neon(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate_int8::<Neon, 3>(duration) }
 }
 
 /// Operations a second of one thread: four products and sums of each of sixteen keys at a time.
@@ -112,6 +126,13 @@ fn rate_avx512(duration: Duration) -> f64 {
 fn rate_avx2(duration: Duration) -> f64 {
     // SAFETY: the attribute above says what the processor has.
     unsafe { rate::<Avx2, { SUMS / 2 }>(duration) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn rate_neon(duration: Duration) -> f64 {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { rate::<Neon, { SUMS / 2 }>(duration) }
 }
 
 /// Operations a second of one thread.

@@ -5,6 +5,8 @@
 //! step of each is four bytes that the kernel spreads over a register. P panels times Q rows of sums stay in registers
 //! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2Words, Avx512, Avx512Half};
 use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
@@ -35,6 +37,12 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
         // SAFETY: any two bytes are two bytes.
         let (a, b) = unsafe { (bytes(&a), bytes(&b)) };
         return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, |_| 0, words_avx2);
+    }
+    #[cfg(target_arch = "aarch64")]
+    if level == Level::Neon {
+        // SAFETY: any byte is a byte.
+        let (a, b) = unsafe { (bytes(a), bytes(b)) };
+        return product::<Neon, 1, 1, 6>(a, b, 128, shape, out, threads, |_| 0, int8_neon); // it takes the 128 off itself
     }
     // Codes of b are kept with 128 added, since the instructions multiply unsigned by signed numbers: that is taken off here.
     let start = |row: &[u8]| -128 * row.iter().map(|&code| i32::from(code as i8)).sum::<i32>();
@@ -205,6 +213,12 @@ unsafe fn int8_avx512(of: &Block<Avx512>, out: &mut [i32]) {
 #[target_feature(enable = "avx2,fma,bmi2")]
 unsafe fn words_avx2(of: &Block<Avx2Words>, out: &mut [i32]) {
     unsafe { block::<Avx2Words, 1, 6>(of, out) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn int8_neon(of: &Block<Neon>, out: &mut [i32]) {
+    unsafe { block::<Neon, 1, 6>(of, out) }
 }
 
 #[cfg(target_arch = "x86_64")]

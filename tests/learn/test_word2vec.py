@@ -262,7 +262,7 @@ def test_what_cannot_be_gone_on_from_is_told(first):
         next(word2vec_steps(list(sentences(50)), SkipGram(), start=first))
 
 
-@pytest.mark.parametrize("level", ["portable", "avx2", "avx512", "mmx"])
+@pytest.mark.parametrize("level", ["portable", "avx2", "avx512", "neon", "mmx"])
 def test_the_instruction_set_can_be_forced(level):
     code = "from firth import _core; print(_core.simd_level())"
     run = subprocess.run(
@@ -271,7 +271,7 @@ def test_the_instruction_set_can_be_forced(level):
     if level == "portable":
         assert run.stdout.strip() == level
     elif level == "mmx":
-        assert "FIRTH_SIMD must be one of portable, avx2, avx512" in run.stderr
+        assert "FIRTH_SIMD must be one of portable, avx2, avx512, neon" in run.stderr
     else:  # this machine may lack it
         assert run.stdout.strip() == level or "does not have it" in run.stderr
 

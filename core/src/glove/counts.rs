@@ -518,17 +518,9 @@ fn tasks(blocks: &Blocks, counts: &[u64], hot: usize) -> Vec<Range<usize>> {
 /// Ask for a stretch of the text to be brought near.
 #[inline(always)]
 fn prefetch(ids: &[u32], start: usize, length: usize) {
-    #[cfg(target_arch = "x86_64")]
     for i in (0..length + 15).step_by(16) {
-        // SAFETY: a hint; it reads nothing that the program can see.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
-                ids.as_ptr().wrapping_add(start + i).cast(),
-            )
-        };
+        crate::simd::prefetch(ids.as_ptr().wrapping_add(start + i));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (ids, start, length);
 }
 
 #[cfg(test)]

@@ -269,6 +269,8 @@ impl GloVe {
                         Level::Avx512 => job_avx512(self, job, &mut done),
                         #[cfg(target_arch = "x86_64")]
                         Level::Avx2 => job_avx2(self, job, &mut done),
+                        #[cfg(target_arch = "aarch64")]
+                        Level::Neon => job_neon(self, job, &mut done),
                         _ => train_job::<Portable>(self, job, &mut done),
                     }
                 }
@@ -316,6 +318,13 @@ fn job_avx512(model: &GloVe, job: Job, done: &mut Done) {
 fn job_avx2(model: &GloVe, job: Job, done: &mut Done) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { train_job::<crate::simd::Avx2>(model, job, done) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn job_neon(model: &GloVe, job: Job, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_job::<crate::simd::Neon>(model, job, done) }
 }
 
 /// What the kernel knows of a job.
@@ -539,13 +548,9 @@ unsafe fn update<S: Simd, const C: usize, const CLIPPED: bool>(
 /// Ask for a row to be brought near.
 #[inline(always)]
 fn prefetch(row: *const f32, length: usize) {
-    #[cfg(target_arch = "x86_64")]
     for i in (0..length).step_by(16) {
-        // SAFETY: a hint; it reads nothing that the program can see.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(row.wrapping_add(i).cast()) };
+        crate::simd::prefetch(row.wrapping_add(i));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (row, length);
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use super::sparse::Sparse;
 use crate::random::Rng;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{LANES, Level, Portable, Simd};
@@ -198,6 +200,8 @@ impl Layout {
                 Level::Avx512 => run_avx512::<D, MUTUAL>(self, places, at, others, moved),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => run_avx2::<D, MUTUAL>(self, places, at, others, moved),
+                #[cfg(target_arch = "aarch64")]
+                Level::Neon => run_neon::<D, MUTUAL>(self, places, at, others, moved),
                 _ => run::<Portable, D, MUTUAL>(self, places, at, others, moved),
             }
         }
@@ -233,6 +237,19 @@ fn run_avx2<const D: usize, const MUTUAL: bool>(
 ) {
     // SAFETY: as above.
     unsafe { run::<Avx2, D, MUTUAL>(layout, places, at, others, moved) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn run_neon<const D: usize, const MUTUAL: bool>(
+    layout: &Layout,
+    places: Range<usize>,
+    at: &[[f32; D]],
+    others: &[[f32; D]],
+    moved: &mut [[f32; D]],
+) {
+    // SAFETY: as above.
+    unsafe { run::<Neon, D, MUTUAL>(layout, places, at, others, moved) }
 }
 
 /// Each lane moves a row, by one pull and its pushes at a time. What it meets next is fetched meanwhile: the random reads and the
@@ -445,6 +462,8 @@ mod tests {
                     Level::Avx512 => forces::<Avx512>(&options, &squares),
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => forces::<Avx2>(&options, &squares),
+                    #[cfg(target_arch = "aarch64")]
+                    Level::Neon => forces::<Neon>(&options, &squares),
                     _ => forces::<Portable>(&options, &squares),
                 };
                 for (lane, x) in squares.into_iter().map(f64::from).enumerate() {

@@ -1,10 +1,12 @@
 //! Leading directions of the keys: vectors that mostly lie in a few of them have short codes, of their coordinates there.
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Level, Portable, Wide};
 
-/// Directions that are multiplied together, and vectors: their sums take 12 of the 16 registers of AVX2.
+/// Directions that are multiplied together, and vectors: their sums take 12 of the 16 registers of AVX2, 24 of the 32 of NEON.
 const COLUMNS: usize = 8;
 const ROWS: usize = 6;
 /// Directions with more are not orthonormal.
@@ -71,6 +73,9 @@ impl Basis {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { coordinates_avx2(self, vectors, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => unsafe { coordinates_neon(self, vectors, out) },
             // SAFETY: it runs everywhere.
             _ => unsafe { coordinates::<Portable>(self, vectors, out) },
         }
@@ -89,6 +94,13 @@ fn coordinates_avx512(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
 fn coordinates_avx2(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { coordinates::<Avx2>(basis, vectors, out) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn coordinates_neon(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { coordinates::<Neon>(basis, vectors, out) }
 }
 
 /// # Safety

@@ -6,6 +6,7 @@
 
 use super::Metric;
 use super::codes::{Codes, MOST_DIMENSIONS, whole};
+use crate::simd::Int8;
 
 /// Unit roundoff of float32.
 const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
@@ -47,7 +48,7 @@ pub struct Query {
     /// The query's length in its codes' worth.
     a: f64,
     squared_norm: f64,
-    /// What the codes' sums start with, since keys' codes lie 128 higher; and what is added after the head, if there is one.
+    /// What the codes' sums start with, since keys' codes lie higher by their zero; and what is added after the head, if there is one.
     pub start: i32,
     pub after_head: i32,
     /// What a key's size^2 takes off its score ("euclidean").
@@ -64,14 +65,13 @@ pub struct Query {
 }
 
 impl Query {
-    /// Codes, none above `largest`, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
+    /// Codes, none above the largest that products of S take, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
     /// longer or shorter than the keys, or with very many dimensions.
-    pub fn new(
+    pub fn new<S: Int8>(
         query: &[f64],
         coordinates: &[f64],
         metric: Metric,
         codes: &Codes,
-        largest: f64,
         out: &mut Vec<i8>,
     ) -> Option<Query> {
         let d = query.len() as f64;
@@ -85,7 +85,7 @@ impl Query {
         let head = codes.head();
         let (first, others) = coordinates.split_at(head.m);
         let largest_of = |coordinates: &[f64]| coordinates.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
-        let worth = (norm / d.sqrt()).max(largest_of(first) / head.scale()).max(largest_of(others)) / largest;
+        let worth = (norm / d.sqrt()).max(largest_of(first) / head.scale()).max(largest_of(others)) / S::LARGEST_QUERY;
         out.clear();
         let (mut residual, mut sums) = (0.0, [0i32; 2]);
         for ((coordinates, worth), sum) in [(first, worth * head.scale()), (others, worth)].into_iter().zip(&mut sums) {
@@ -97,7 +97,7 @@ impl Query {
                 *sum += code as i32;
             }
         }
-        let [start, after_head] = if head.m > 0 { sums } else { [sums[1], 0] }.map(|sum| -128 * sum);
+        let [start, after_head] = if head.m > 0 { sums } else { [sums[1], 0] }.map(|sum| -S::ZERO * sum);
         let a = norm / worth; // at most 127 sqrt(d)
         // The second term is for the roundings of worth * code, 2^-53 of each number.
         let lost = residual.sqrt() / norm + d.sqrt() * 0.5f64.powi(50);

@@ -132,7 +132,7 @@ impl Codes {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { fill_avx2(part, source) },
-            _ => fill(part, source),
+            _ => fill(part, source), // with NEON too, which every aarch64 has
         });
         let tiles = errors.chunks_exact(TILE).zip(norms.chunks_exact(TILE));
         let largest = tiles.map(|(errors, norms)| {

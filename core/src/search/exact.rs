@@ -2,6 +2,8 @@
 //! so that a score is, to the bit, what `(q * x).sum()` gives in numpy, whatever else is scored and by which instructions.
 
 use super::Metric;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{LANES, Level, Portable, Simd, Wide};
@@ -121,6 +123,8 @@ fn sums_of<const SUM: u8>(level: Level) -> Sums {
         Level::Avx512 => sums_avx512::<SUM>,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => sums_avx2::<SUM>,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => sums_neon::<SUM>,
         _ => sums_portable::<SUM>,
     }
 }
@@ -151,6 +155,8 @@ pairwise!(sums_portable, Portable);
 pairwise!(sums_avx2, Avx2, #[target_feature(enable = "avx2")]);
 #[cfg(target_arch = "x86_64")]
 pairwise!(sums_avx512, Avx512, #[target_feature(enable = "avx512f,avx512dq,avx2")]);
+#[cfg(target_arch = "aarch64")]
+pairwise!(sums_neon, Neon, #[target_feature(enable = "neon")]);
 
 /// # Safety
 /// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
@@ -208,6 +214,8 @@ fn dot_of(level: Level) -> Dot {
         Level::Avx512 => dot_avx512,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => dot_avx2,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => dot_neon,
         _ => dot::<Portable>,
     }
 }
@@ -224,6 +232,13 @@ unsafe fn dot_avx512(query: &[f32], key: *const f32) -> f32 {
 unsafe fn dot_avx2(query: &[f32], key: *const f32) -> f32 {
     // SAFETY: the caller's.
     unsafe { dot::<Avx2>(query, key) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn dot_neon(query: &[f32], key: *const f32) -> f32 {
+    // SAFETY: the caller's.
+    unsafe { dot::<Neon>(query, key) }
 }
 
 /// # Safety

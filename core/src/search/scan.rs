@@ -6,10 +6,12 @@ use super::bound::{Query, Share, bound, lowered};
 use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
-use super::tile::{
-    Ahead, BLOCK_TILES, Block, Group, Order, PANELS, Products, Reached, Scans, largest_of_tiles, reaching,
-};
+#[cfg(target_arch = "x86_64")]
+use super::tile::PANELS;
+use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, Products, Reached, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, MATRIX_ROWS, Portable, Unit, prefetch};
@@ -102,6 +104,12 @@ impl Task<'_> {
             _ if self.by_matrix() => unsafe {
                 run::<Portable, 1, 1, MATRIX_ROWS, EUCLIDEAN, PAIRS>(self, stop, statistics)
             },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon if alone => unsafe { run_neon::<1, 1, EUCLIDEAN, false>(self, stop, statistics) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => unsafe { run_neon::<4, GROUP, EUCLIDEAN, PAIRS>(self, stop, statistics) },
             // SAFETY: it runs everywhere.
             _ if alone => unsafe { run::<Portable, 1, 1, 1, EUCLIDEAN, false>(self, stop, statistics) },
             // SAFETY: as above.
@@ -144,7 +152,7 @@ impl Task<'_> {
     fn coded<S: Int8>(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
         let m = coordinates.len() * self.d / self.queries.len();
         let query = &self.queries[i * self.d..][..self.d];
-        Query::new(query, &coordinates[i * m..][..m], self.metric, self.codes?, S::LARGEST_QUERY, codes)
+        Query::new::<S>(query, &coordinates[i * m..][..m], self.metric, self.codes?, codes)
     }
 
     /// Which row a key is, by its place among the codes.
@@ -190,6 +198,18 @@ fn run_avx2<const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: 
 ) -> Option<Run> {
     // SAFETY: the attribute above says what the processor has.
     unsafe { run::<Avx2, 1, Q, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
+}
+
+// A panel takes four registers of NEON: four queries sixteen, with four for the keys and one for a query, of 32.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+fn run_neon<const Q: usize, const G: usize, const EUCLIDEAN: bool, const PAIRS: bool>(
+    task: &Task,
+    stop: &dyn Fn() -> bool,
+    statistics: &mut Statistics,
+) -> Option<Run> {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { run::<Neon, 1, Q, G, EUCLIDEAN, PAIRS>(task, stop, statistics) }
 }
 
 /// P panels by Q queries are summed up in registers; G queries, a multiple of Q, pass over a tile together.

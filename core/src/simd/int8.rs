@@ -1,5 +1,5 @@
 //! Dot products of codes, sixteen keys at a time: codes of keys are u8, those of queries i8, sums i32. Every version gives
-//! the same integers, of queries that it takes.
+//! the same integers, of queries that it takes, once its zero of keys is taken off.
 
 use super::{LANES, Level, Simd};
 
@@ -9,6 +9,8 @@ use super::{LANES, Level, Simd};
 /// As for [`Simd`]; pointers to keys have 64 bytes behind them.
 #[allow(clippy::missing_safety_doc)] // said once, above
 pub trait Int8: Simd {
+    /// The zero of keys as they are multiplied; they are kept with 128 added, which some versions take off when they load them.
+    const ZERO: i32 = 128;
     /// Codes of queries are no larger.
     const LARGEST_QUERY: f64 = 127.0;
     /// Four codes of a query, as they lie in memory.
@@ -66,16 +68,14 @@ mod tests {
     /// Sums of 16 keys over `steps` steps, with the extremes of both codes among them.
     fn sums<S: Int8>(largest: i32, steps: usize, start: i32) -> [f32; LANES] {
         let keys: Vec<u8> = (0..steps * 64).map(|i| if i % 5 < 2 { 255 } else { (i * 7919 % 256) as u8 }).collect();
-        let query: Vec<S::Packed> = (0..steps)
-            .map(|s| {
-                let code = |i: i32| (if i % 3 == 0 { largest } else { i * 31 % (2 * largest + 1) - largest }) as i8;
-                S::pack(std::array::from_fn(|j| code((s + j) as i32)))
-            })
-            .collect();
+        let code = |i: i32| (if i % 3 == 0 { largest } else { i * 31 % (2 * largest + 1) - largest }) as i8;
+        let codes: Vec<[i8; 4]> = (0..steps).map(|s| std::array::from_fn(|j| code((s + j) as i32))).collect();
+        let query: Vec<S::Packed> = codes.iter().map(|&codes| S::pack(codes)).collect();
+        let zero = (128 - S::ZERO) * codes.iter().flatten().map(|&code| i32::from(code)).sum::<i32>();
         let mut out = [0f32; LANES];
         // SAFETY: the caller asks only for what the processor has.
         unsafe {
-            let mut sums = S::start(start);
+            let mut sums = S::start(start + zero);
             for s in 0..steps {
                 sums = S::dot(sums, S::keys(keys.as_ptr().add(64 * s)), S::query(query.as_ptr().add(s)));
             }
@@ -99,6 +99,10 @@ mod tests {
                 if Level::Avx512.available() && Level::Avx512.for_codes() == Level::Avx512 {
                     assert_eq!(sums::<Avx512>(largest, steps, start), plain);
                 }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if Level::Neon.available() {
+                assert_eq!(sums::<crate::simd::Neon>(largest, steps, start), plain);
             }
         }
     }

@@ -54,10 +54,12 @@ impl Unit {
     /// Nothing, if no products are to come.
     pub fn new(product: Option<MatrixProduct>) -> Unit {
         let unit = product.is_some() && matrix_product(Level::Avx512).is_some();
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if unit {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             // SAFETY: the processor has it, and it may be used.
-            unsafe { amx::set_up() };
+            unsafe {
+                amx::set_up();
+            }
         }
         Unit(unit)
     }
@@ -65,10 +67,12 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if self.0 {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             // SAFETY: as above.
-            unsafe { amx::give_back() };
+            unsafe {
+                amx::give_back();
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ mod avx512;
 mod int8;
 mod matrix;
 mod narrow;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod wide;
 
@@ -25,6 +27,8 @@ pub use matrix::{Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, m
 #[cfg(target_arch = "x86_64")]
 pub use narrow::{Avx2Words, Avx512Half};
 pub use narrow::{Narrow, PortableHalf};
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
 pub use portable::Portable;
 pub use wide::Wide;
 
@@ -129,7 +133,12 @@ pub fn prefetch_for_writing<T>(p: *const T) {
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags));
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pstl1keep, [{}]", in(reg) p, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }
 
@@ -141,7 +150,12 @@ pub fn prefetch<T>(p: *const T) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) p, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }
 
@@ -153,7 +167,12 @@ pub fn prefetch_far<T>(p: *const T) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{}]", in(reg) p, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = p;
 }
 
@@ -163,16 +182,18 @@ pub enum Level {
     Portable,
     Avx2,
     Avx512,
+    Neon,
 }
 
 impl Level {
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 4] = [Level::Portable, Level::Avx2, Level::Avx512, Level::Neon];
 
     pub fn name(self) -> &'static str {
         match self {
             Level::Portable => "portable",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Neon => "neon",
         }
     }
 
@@ -184,7 +205,10 @@ impl Level {
             Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => {
+                std::arch::is_aarch64_feature_detected!("neon") && std::arch::is_aarch64_feature_detected!("dotprod")
+            }
             _ => false,
         }
     }
@@ -197,7 +221,7 @@ impl Level {
             Ok(name) => match Level::ALL.into_iter().find(|level| level.name() == name) {
                 Some(level) if level.available() => Ok(level),
                 Some(_) => Err(format!("FIRTH_SIMD={name}: this processor does not have it; unset the variable")),
-                None => Err(format!("FIRTH_SIMD must be one of portable, avx2, avx512; got {name:?}")),
+                None => Err(format!("FIRTH_SIMD must be one of portable, avx2, avx512, neon; got {name:?}")),
             },
         }
     }
@@ -256,6 +280,10 @@ mod tests {
             if Level::Avx512.available() {
                 check::<Avx512>();
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if Level::Neon.available() {
+            check::<Neon>();
         }
     }
 }

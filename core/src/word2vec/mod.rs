@@ -228,6 +228,8 @@ impl Model {
                         Level::Avx512 => chunk_avx512(model, ids, chunk, &mut scratch, &mut done),
                         #[cfg(target_arch = "x86_64")]
                         Level::Avx2 => chunk_avx2(model, ids, chunk, &mut scratch, &mut done),
+                        #[cfg(target_arch = "aarch64")]
+                        Level::Neon => chunk_neon(model, ids, chunk, &mut scratch, &mut done),
                         _ => train_chunk::<Portable>(model, ids, chunk, &mut scratch, &mut done),
                     }
                 }
@@ -370,6 +372,13 @@ fn chunk_avx512(model: &Model, ids: &[u32], chunk: u64, scratch: &mut Scratch, d
 fn chunk_avx2(model: &Model, ids: &[u32], chunk: u64, scratch: &mut Scratch, done: &mut Done) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { train_chunk::<crate::simd::Avx2>(model, ids, chunk, scratch, done) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn chunk_neon(model: &Model, ids: &[u32], chunk: u64, scratch: &mut Scratch, done: &mut Done) {
+    // SAFETY: the attribute above says what the processor has.
+    unsafe { train_chunk::<crate::simd::Neon>(model, ids, chunk, scratch, done) }
 }
 
 #[inline(always)]
