@@ -12,7 +12,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -297,21 +296,14 @@ def graph(peer: str, place: Path, out: str) -> dict[str, Any]:
 
 
 def peaks() -> dict[str, float]:
-    """Products of codes and of float32, and bytes that all threads read at once: sums of squares of 256 MB each."""
-    from threadpoolctl import threadpool_limits
-
+    """Products of codes and of float32, and bytes that all threads read at once."""
     from firth import _core
+    from firth.roofline import STREAM_BYTES
 
-    arrays, best = [np.ones(1 << 26, np.float32) for _ in range(THREADS)], 0.0
-    with threadpool_limits(1), ThreadPoolExecutor(THREADS) as pool:
-        for _ in range(8):
-            began = time.perf_counter()
-            list(pool.map(lambda array: array @ array, arrays))
-            best = max(best, sum(array.nbytes for array in arrays) / (time.perf_counter() - began))
     return {
         "int8_ops_per_s": _core.peak_int8_ops(THREADS),
         "f32_flops_per_s": _core.peak_flops(THREADS),
-        "read_bytes_per_s": best,
+        "read_bytes_per_s": max(_core.read_rate(STREAM_BYTES, THREADS) for _ in range(8)),
     }
 
 

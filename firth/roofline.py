@@ -15,7 +15,6 @@ import math
 import os
 import platform
 import re
-import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from firth._check import available_threads
 from firth.atomic import atomic_write
 from firth.steps import Progress
 
-STREAM_BYTES = 1 << 28  # read at once: more than any last-level cache
+STREAM_BYTES = 1 << 28  # that a thread reads: with those of all threads more than most last-level caches hold
+MOST_STREAMED = 1 << 32  # by all threads
 ROUNDS = 5  # of each measurement; the best counts, for others only disturb
 
 
@@ -113,8 +113,6 @@ def measured(threads: int | None = None) -> Roofline | None:
 
 def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofline]:
     """Measure this machine, about ten seconds, and keep the best so far in the cache where it can be written."""
-    import numpy as np
-
     from firth import _core
 
     threads = threads or available_threads()
@@ -125,12 +123,10 @@ def measure_steps(threads: int | None = None) -> Generator[Progress, None, Roofl
         best["flops_per_s"] = max(best["flops_per_s"], _core.peak_flops(threads))
         yield Progress("measuring the roof", 3 * done + 1, total)
         best["int8_ops_per_s"] = max(best["int8_ops_per_s"], _core.peak_int8_ops(threads))
-    numbers = np.ones(STREAM_BYTES // 4, dtype=np.float32)
     for done in range(ROUNDS):
         yield Progress("measuring the roof", 2 * ROUNDS + done, total)
-        began = time.perf_counter()
-        np.dot(numbers, numbers)  # BLAS reads with as many threads as there are cores
-        best["bytes_per_s"] = max(best["bytes_per_s"], STREAM_BYTES / (time.perf_counter() - began))
+        each = min(STREAM_BYTES, MOST_STREAMED // threads)
+        best["bytes_per_s"] = max(best["bytes_per_s"], _core.read_rate(each, threads))
     roofline = Roofline(processor(), precision="float32", source="measured", threads=threads, **best)
     path = cache_path(threads)
     try:

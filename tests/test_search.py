@@ -221,7 +221,7 @@ def test_parts_of_a_graph_change_nothing(monkeypatch):
     whole, pairs = neighbors(keys, 5), duplicates(keys, 0.9)
     monkeypatch.setattr(firth.search, "FIRST_STEP", 1)
     monkeypatch.setattr(firth.search, "STEP_S", 1e-9)
-    steps = list(Index(keys).neighbors_steps(5))
+    steps = list(Index(keys, threads=1).neighbors_steps(5))  # a strip or two a step; more threads take more
     assert len(steps) >= 5
     assert steps == sorted(steps)
     assert steps[-1] == 5000

@@ -77,6 +77,12 @@ mod door {
         Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200))))
     }
 
+    /// Bytes a second that so many threads read from memory at once, each so many of its own, measured likewise.
+    #[pyfunction]
+    fn read_rate(py: Python<'_>, bytes: usize, threads: usize) -> f64 {
+        py.detach(|| crate::peak::read_rate(bytes, threads, Duration::from_millis(200)))
+    }
+
     /// Whether the processor multiplies bfloat16, and firth lets it.
     #[pyfunction]
     fn has_bfloat16() -> bool {
@@ -1163,6 +1169,7 @@ mod door {
         module.add_function(wrap_pyfunction!(simd_level, module)?)?;
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
+        module.add_function(wrap_pyfunction!(read_rate, module)?)?;
         module.add_function(wrap_pyfunction!(has_bfloat16, module)?)?;
         module.add_function(wrap_pyfunction!(int8_product, module)?)?;
         module.add_function(wrap_pyfunction!(bfloat16_product, module)?)?;

@@ -6,6 +6,7 @@ use crate::simd::Neon;
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, Portable, Simd};
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Sums that do not wait for each other: more than the product of any processor's units for it and the steps each takes,
@@ -52,6 +53,24 @@ pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration) -> f64 {
         }
     };
     sum_over(threads, work)
+}
+
+/// Bytes a second that `threads` threads read from memory at once, each again and again so many of its own.
+pub fn read_rate(bytes: usize, threads: usize, duration: Duration) -> f64 {
+    let ready = Barrier::new(threads);
+    sum_over(threads, || {
+        let numbers = vec![1u64; (bytes / size_of::<u64>()).max(1)];
+        ready.wait(); // none reads while another still writes
+        let (mut read, began) = (0, Instant::now());
+        loop {
+            black_box(numbers.iter().fold(0u64, |sum, &number| sum.wrapping_add(number)));
+            read += size_of_val(numbers.as_slice());
+            let took = began.elapsed();
+            if took >= duration {
+                break read as f64 / took.as_secs_f64();
+            }
+        }
+    })
 }
 
 /// The sum of the rates that so many threads measure at once.
@@ -176,5 +195,7 @@ mod tests {
             let peak = peak_int8_ops(level, 2, Duration::from_millis(5));
             assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
         }
+        let rate = read_rate(1 << 20, 2, Duration::from_millis(5));
+        assert!(rate.is_finite() && rate > 0.0, "{rate}");
     }
 }
