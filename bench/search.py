@@ -290,7 +290,7 @@ def nearer(vectors: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> dict[st
     return {"rows_same": len(ours) - len(differ), "rows_tied": ties, "rows_where_firth_is_nearer": ahead}
 
 
-def report(asked: dict[str, list[str]], folder: Path) -> None:
+def report(asked: dict[str, list[str]], folder: Path, name: str) -> None:
     kept = recorded(folder)
     told: dict[str, Any] = {}
     for part, workloads in asked.items():
@@ -307,7 +307,7 @@ def report(asked: dict[str, list[str]], folder: Path) -> None:
     peaks = [run["peaks"] for run in kept if "peaks" in run]
     known = sorted({PACKAGES[run["peer"]] for run in kept if run["peer"] in PACKAGES} | {"numpy"})
     write_result(
-        "search",
+        name,
         {
             "what": f"exact top-k of {QUERIES} queries at once and of one; ratios are the best peer's over firth's",
             "threads": THREADS,
@@ -341,6 +341,7 @@ def main() -> None:
         "--peers", nargs="+", choices=sorted({*PEERS, *GRAPHS}), help="by default all that are installed"
     )
     parser.add_argument("--rounds", type=int, help="by default 5, of graphs 3")
+    parser.add_argument("--result", default="search", metavar="NAME", help="written to results/NAME.json")
     given = parser.parse_args()
     folder = given.folder.resolve()
     (folder / "work").mkdir(parents=True, exist_ok=True)
@@ -355,7 +356,7 @@ def main() -> None:
             for workload in workloads:
                 rounds(part, workload, peers, folder, given.rounds or ROUNDS[part])
     if given.step != "rounds":
-        report(asked, folder)
+        report(asked, folder, given.result)
 
 
 if __name__ == "__main__":
