@@ -78,6 +78,9 @@ impl Drop for Unit {
 }
 
 /// What a product is: the specification.
+///
+/// # Safety
+/// That of [`MatrixProduct`], but for the unit.
 #[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
 pub unsafe fn plain_product(
     rows: &[Line],
