@@ -361,12 +361,13 @@ def _draw_rungs(axes: Any, ladder: Ladder) -> None:
     colours = [ORANGE if "firth" in rung.name else BLUE for rung in ladder.rungs]
     axes.barh(range(len(rates)), rates, color=colours, height=0.5)
     axes.set_xscale("log")
-    axes.set_xlim(min(rates) / 3, max(rates) * 60)
+    axes.set_xlim(min(rates) / 3, max(rates) * 100)
     axes.set_yticks(range(len(rates)), [rung.name for rung in ladder.rungs])
     axes.set_ylim(-0.6, len(rates) - 0.2)
     axes.set_xlabel("thousand million operations a second (log)")
     for place, rung in enumerate(ladder.rungs):
-        rate = f"{rung.flops_per_s / 1e9:,.3g}" + (f"   x {rung.speedup:,.3g}" if place else "")
+        rate = f"{rates[place]:,.0f}" if rates[place] >= 100 else f"{rates[place]:.3g}"
+        rate += f"   x {rung.speedup:,.3g}" if place else ""
         axes.text(rates[place] * 1.2, place, rate, va="center", fontsize=10, color=INK, fontweight="bold")
         axes.text(min(rates) / 2.8, place + 0.37, rung.why, va="center", fontsize=8, color="#52606d", style="italic")
 
@@ -379,9 +380,10 @@ def _draw_roof(axes: Any, ladder: Ladder) -> None:
         xs = np.array([low, peak / roof.bytes_per_s, high])
         axes.plot(xs, np.minimum(xs * roof.bytes_per_s, peak) / 1e9, color=colour, lw=2.2)
         axes.text(high, peak / 1e9 * 1.1, f"peak of {name}: {peak / 1e9:,.0f}", ha="right", color=colour, fontsize=10)
+    above = 1.4 * roof.bytes_per_s / 1e9  # a line beside memory's roof
     axes.text(
-        low * 1.3, low * roof.bytes_per_s / 1e9 * 14, f"memory: {roof.bytes_per_s / 1e9:.0f} GB/s",
-        fontsize=10, color=INK,
+        low * 1.1, low * 1.1 * above, f"memory: {roof.bytes_per_s / 1e9:.0f} GB/s", fontsize=10, color=INK,
+        rotation=np.degrees(np.arctan(above)), rotation_mode="anchor", transform_rotates_text=True,
     )  # fmt: skip
     rungs = [rung for rung in ladder.rungs if not rung.name.startswith("GPU")]
     for number, rung in enumerate(rungs, 1):

@@ -33,7 +33,8 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
     let level = level.for_codes();
     #[cfg(target_arch = "x86_64")]
     if level == Level::Avx2 {
-        let [a, b] = [a, b].map(|codes| codes.iter().map(|&code| i16::from(code)).collect::<Vec<_>>());
+        let words = |codes: &[i8]| codes.iter().map(|&code| i16::from(code)).collect::<Vec<_>>();
+        let (a, b) = rayon::join(|| words(a), || words(b));
         // SAFETY: any two bytes are two bytes.
         let (a, b) = unsafe { (bytes(&a), bytes(&b)) };
         return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, |_| 0, words_avx2);
