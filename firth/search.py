@@ -22,6 +22,7 @@ from firth.steps import drain
 
 CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning the keys into codes
 TRIED_FROM = 1.5e9  # pairs of a query and a key: to compare their codes takes ten times as long as to try directions
+ORDERED_FROM = 1.5e11  # products of numbers in a graph, n^2 d: an order and directions are worth their time, measured
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
 FEWEST = 64  # rows in a step
 MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
@@ -126,7 +127,7 @@ class Index:
         check_choice("metric", metric, METRICS)
         n = len(self)
         k = check_int("k", k, 1, n - 1, meaning="the number of other rows")
-        if n * n < TRIED_FROM:
+        if n * self._keys.size < ORDERED_FROM:
             self._prepare(n)
             graph = _core.Graph(self._core, k, metric, self._threads)
         else:

@@ -71,6 +71,7 @@ def test_answers_by_directions_are_the_same(metric, monkeypatch):
     matches = plain.within(keys[:40], least, metric=metric)
     graph = neighbors(keys, 7, metric=metric)
     monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    monkeypatch.setattr(firth.search, "ORDERED_FROM", 0)
     index = Index(keys)
     for found, expected in [
         (index.top_k(keys[:520], 10, metric=metric), answers),
@@ -95,7 +96,7 @@ def test_neighbours_by_likeness_are_the_same(metric, spread, monkeypatch):
     keys[2990:] = keys[7]
     keys[5] = 0
     expected = neighbors(keys, 9, metric=metric)
-    monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    monkeypatch.setattr(firth.search, "ORDERED_FROM", 0)
     for threads in (1, 2):
         found = drain(Index(keys, threads=threads).neighbors_steps(9, metric=metric))
         np.testing.assert_array_equal(found.rows, expected.rows)
@@ -104,6 +105,7 @@ def test_neighbours_by_likeness_are_the_same(metric, spread, monkeypatch):
 
 def test_what_is_asked_after_neighbours_is_the_same(monkeypatch):
     monkeypatch.setattr(firth.search, "TRIED_FROM", 0)
+    monkeypatch.setattr(firth.search, "ORDERED_FROM", 0)
     keys = decaying(2500, 128, seed=6)
     index = Index(keys)
     drain(index.neighbors_steps(3))

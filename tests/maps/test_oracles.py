@@ -102,16 +102,21 @@ def test_a_descent_is_the_same_with_any_number_of_threads(dims):
     assert ends[0][1] == ends[1][1]
 
 
-@pytest.mark.oracle
-@pytest.mark.slow
-def test_weights_are_umap_learns(vectors):
+@pytest.fixture
+def umap_learn():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the import, that TensorFlow is missing
-        from umap.umap_ import compute_membership_strengths, smooth_knn_dist
+        from umap import umap_
+    return umap_
+
+
+@pytest.mark.oracle
+@pytest.mark.slow
+def test_weights_are_umap_learns(vectors, umap_learn):
     graph = neighbors(vectors, 14, metric="euclidean")
     rows, distances = graph.with_self()
-    sigmas, rhos = smooth_knn_dist(distances, 15.0)
-    i, j, values, _ = compute_membership_strengths(rows, distances, sigmas, rhos)
+    sigmas, rhos = umap_learn.smooth_knn_dist(distances, 15.0)
+    i, j, values, _ = umap_learn.compute_membership_strengths(rows, distances, sigmas, rhos)
     matrix = np.zeros((len(vectors), len(vectors)))
     matrix[i, j] = values
     np.fill_diagonal(matrix, 0)
@@ -122,11 +127,9 @@ def test_weights_are_umap_learns(vectors):
 
 @pytest.mark.oracle
 @pytest.mark.parametrize(("min_dist", "spread"), [(0.1, 1.0), (0.0, 1.0), (0.5, 1.0), (0.99, 1.0), (0.25, 2.0)])
-def test_the_curve_is_umap_learns(min_dist, spread):
-    from umap.umap_ import find_ab_params
-
+def test_the_curve_is_umap_learns(min_dist, spread, umap_learn):
     # scipy ends at a relative change of 1.5e-8 of the sum of squares: the square root of it, in what is fitted
-    np.testing.assert_allclose(umap.curve(min_dist, spread), find_ab_params(spread, min_dist), rtol=1e-4)
+    np.testing.assert_allclose(umap.curve(min_dist, spread), umap_learn.find_ab_params(spread, min_dist), rtol=1e-4)
 
 
 @pytest.mark.oracle
