@@ -145,18 +145,9 @@ def _ways(n: int, threads: int) -> tuple[list[Way], dict[str, str]]:
         left_out["JAX"] = "not installed: pip install 'firth[transformer]'"
     else:
         ways.append(("JAX", "compiled by XLA; compiled before the clock starts", n, whole, _jax(n, "cpu")))
-    if _core.has_bfloat16():
-        ways.append(
-            (
-                "bfloat16, firth's core",
-                "half the bytes a number, two products a lane",
-                n,
-                1.5 * whole,
-                _half(n, threads),
-            )
-        )
-    else:
-        left_out["bfloat16"] = "this processor has no AVX512_BF16"
+    native = "two products a lane" if _core.has_bfloat16() else "widened to float32 as they are packed"
+    why = f"half the bytes a number; {native}"
+    ways.append(("bfloat16, firth's core", why, n, 1.5 * whole, _half(n, threads)))
     why = f"a quarter of the bytes, four products a lane ({_core.simd_level()})"
     ways.append(("int8, firth's core", why, n, 2 * whole, _int8(n, threads)))
     if _gpu() is None:

@@ -8,8 +8,8 @@
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2Words, Avx512, Avx512Half};
-use crate::simd::{LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
+use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
+use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
 use std::ops::Range;
 
 /// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
@@ -31,48 +31,60 @@ pub struct Shape {
 pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, level: Level) {
     assert!(shape.d <= 1 << 16, "sums of 32 bits have no room for more");
     let level = level.for_codes();
-    #[cfg(target_arch = "x86_64")]
-    if level == Level::Avx2 {
-        let words = |codes: &[i8]| codes.iter().map(|&code| i16::from(code)).collect::<Vec<_>>();
-        let (a, b) = rayon::join(|| words(a), || words(b));
-        // SAFETY: any two bytes are two bytes.
-        let (a, b) = unsafe { (bytes(&a), bytes(&b)) };
-        return product::<Avx2Words, 2, 1, 6>(a, b, 0, shape, out, threads, |_| 0, words_avx2);
-    }
-    #[cfg(target_arch = "aarch64")]
-    if level == Level::Neon {
-        // SAFETY: any byte is a byte.
-        let (a, b) = unsafe { (bytes(a), bytes(b)) };
-        return product::<Neon, 1, 1, 6>(a, b, 128, shape, out, threads, |_| 0, int8_neon); // it takes the 128 off itself
-    }
-    // Codes of b are kept with 128 added, since the instructions multiply unsigned by signed numbers: that is taken off here.
-    let start = |row: &[u8]| -128 * row.iter().map(|&code| i32::from(code as i8)).sum::<i32>();
-    // SAFETY: any byte is a byte.
-    let (a, b) = unsafe { (bytes(a), bytes(b)) };
+    let plain = |code: i8| u32::from(code as u8);
+    // Codes of b are kept with 128 added, since most instructions multiply unsigned by signed numbers: what that adds is taken off.
+    let flipped = |code: i8| u32::from(code as u8 ^ 128);
+    let start = |row: &[i8]| -128 * row.iter().map(|&code| i32::from(code)).sum::<i32>();
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => product::<Avx512, 1, 4, 6>(a, b, 128, shape, out, threads, start, int8_avx512),
-        _ => product::<Portable, 1, 1, 1>(a, b, 128, shape, out, threads, start, block::<Portable, 1, 1>),
+        Level::Avx512 => {
+            product::<Avx512, _, 1, 4, 6>(a, b, plain, flipped, shape, out, threads, start, int8_avx512);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            let word = |code: i8| u32::from(i16::from(code) as u16);
+            product::<Avx2Words, _, 2, 1, 6>(a, b, word, word, shape, out, threads, |_| 0, words_avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => {
+            // It takes the 128 off itself.
+            product::<Neon, _, 1, 1, 6>(a, b, plain, flipped, shape, out, threads, |_| 0, int8_neon);
+        }
+        _ => {
+            let kernel = block::<Portable, 1, 1>;
+            product::<Portable, _, 1, 1, 1>(a, b, plain, flipped, shape, out, threads, start, kernel);
+        }
     }
 }
 
 /// out (n, m) = a (n, d) x b (d, m) of bfloat16, summed in float32.
 pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: usize, level: Level) {
-    // SAFETY: any two bytes are two bytes.
-    let (a, b) = unsafe { (bytes(a), bytes(b)) };
+    let half = |bits: u16| u32::from(bits);
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    let wide = |bits: u16| u32::from(bits) << 16; // float32
+    let zero = |_: &[u16]| 0.0;
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if Level::has_bfloat16() => {
-            product::<Avx512Half, 2, 4, 6>(a, b, 0, shape, out, threads, |_| 0.0, half_avx512);
+            product::<Avx512Half, _, 2, 4, 6>(a, b, half, half, shape, out, threads, zero, half_avx512);
         }
-        _ => product::<PortableHalf, 2, 1, 1>(a, b, 0, shape, out, threads, |_| 0.0, block::<PortableHalf, 1, 1>),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            product::<Floats<Avx512>, _, 4, 4, 6>(a, b, wide, wide, shape, out, threads, zero, floats_avx512);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            product::<Floats<Avx2>, _, 4, 1, 6>(a, b, wide, wide, shape, out, threads, zero, floats_avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => {
+            product::<Floats<Neon>, _, 4, 1, 6>(a, b, wide, wide, shape, out, threads, zero, floats_neon);
+        }
+        _ => {
+            let kernel = block::<PortableHalf, 1, 1>;
+            product::<PortableHalf, _, 2, 1, 1>(a, b, half, half, shape, out, threads, zero, kernel);
+        }
     }
-}
-
-/// Numbers as the bytes they lie as.
-unsafe fn bytes<T>(numbers: &[T]) -> &[u8] {
-    // SAFETY: the same memory; the caller's numbers have no padding.
-    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), std::mem::size_of_val(numbers)) }
 }
 
 /// One block: rows of a, packed, times all panels of one stretch of steps, added to `out`.
@@ -88,17 +100,19 @@ struct Block<'a, S: Narrow> {
 
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
 
-/// N bytes a number, P panels and Q rows in registers; `flip` are bits of b to turn; sums of a row begin with its `start`. Rows are
-/// shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over `out` is a tenth of all.
+/// Numbers of N bytes, which `of_a` and `of_b` make of what is given, P panels and Q rows in registers; sums of a row begin with its
+/// `start`. Rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over `out` is
+/// a tenth of all.
 #[allow(clippy::too_many_arguments)]
-fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
-    a: &[u8],
-    b: &[u8],
-    flip: u8,
+fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
+    a: &[T],
+    b: &[T],
+    of_a: impl Fn(T) -> u32 + Copy + Send,
+    of_b: impl Fn(T) -> u32 + Copy + Send,
     Shape { n, d, m }: Shape,
     out: &mut [S::Out],
     threads: usize,
-    start: impl Fn(&[u8]) -> S::Out + Sync,
+    start: impl Fn(&[T]) -> S::Out + Copy + Send,
     kernel: Kernel<S>,
 ) {
     if n == 0 || m == 0 || d == 0 {
@@ -115,25 +129,24 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
         for (part, to) in packed.chunks_mut(share * STEPS * panels * 64).enumerate() {
             scope.spawn(move || {
                 for (at, to) in to.chunks_mut(STEPS * panels * 64).enumerate() {
-                    pack_columns::<N>(b, flip, (part * share + at) * STEPS * each, m, panels, to);
+                    pack_columns::<T, N>(b, of_b, (part * share + at) * STEPS * each, m, panels, to);
                 }
             });
         }
     });
     let packed = &*packed;
     let share = n.div_ceil(threads).next_multiple_of(Q);
-    let start = &start;
     std::thread::scope(|scope| {
-        for (a, out) in a.chunks(share * d * N).zip(out.chunks_mut(share * m)) {
+        for (a, out) in a.chunks(share * d).zip(out.chunks_mut(share * m)) {
             scope.spawn(move || {
                 let mut rows = Vec::new();
                 for (stretch, panels) in packed.chunks(STEPS * panels * 64).enumerate() {
                     let steps = STEPS.min(steps - stretch * STEPS);
-                    for (a, out) in a.chunks(ROWS * d * N).zip(out.chunks_mut(ROWS * m)) {
+                    for (a, out) in a.chunks(ROWS * d).zip(out.chunks_mut(ROWS * m)) {
                         if stretch == 0 {
-                            a.chunks(d * N).zip(out.chunks_mut(m)).for_each(|(a, out)| out.fill(start(a)));
+                            a.chunks(d).zip(out.chunks_mut(m)).for_each(|(a, out)| out.fill(start(a)));
                         }
-                        pack_rows::<S, Q>(a, d * N, stretch * STEPS * 4, steps, &mut rows);
+                        pack_rows::<S, T, N, Q>(a, of_a, d, stretch * STEPS * each, steps, &mut rows);
                         let block = Block { rows: &rows, panels, steps, n: out.len() / m, m };
                         // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
                         unsafe { kernel(&block, out) };
@@ -148,58 +161,69 @@ fn product<S: Narrow, const N: usize, const P: usize, const Q: usize>(
 const TOGETHER: usize = 32;
 
 /// Rows of b from the `first` on, as many as go into `to`, as panels.
-fn pack_columns<const N: usize>(b: &[u8], flip: u8, first: usize, m: usize, panels: usize, to: &mut [u8]) {
+fn pack_columns<T: Copy, const N: usize>(
+    b: &[T],
+    of: impl Fn(T) -> u32 + Copy,
+    first: usize,
+    m: usize,
+    panels: usize,
+    to: &mut [u8],
+) {
     let (each, steps, used) = (4 / N, to.len() / (panels * 64), m.div_ceil(LANES));
     for from in (0..used).step_by(TOGETHER) {
-        for (step, rows) in b[first * m * N..].chunks(each * m * N).take(steps).enumerate() {
+        for (step, rows) in b[first * m..].chunks(each * m).take(steps).enumerate() {
             for panel in from..used.min(from + TOGETHER) {
-                let columns = panel * LANES * N..m.min((panel + 1) * LANES) * N;
-                pack_step::<N>(rows, m * N, columns, flip, &mut to[(panel * steps + step) * 64..][..64]);
+                let columns = panel * LANES..m.min((panel + 1) * LANES);
+                pack_step::<T, N>(rows, of, m, columns, &mut to[(panel * steps + step) * 64..][..64]);
             }
         }
     }
 }
 
-/// Some bytes of each of the rows of a step, of which there may be fewer than it takes, side by side.
+/// Some columns of the rows of a step, of which there may be fewer than it takes: a word for each, in it a number for each row.
 #[inline(always)]
-fn pack_step<const N: usize>(rows: &[u8], width: usize, columns: Range<usize>, flip: u8, to: &mut [u8]) {
-    let (words, _) = to.as_chunks_mut::<4>();
-    if columns.len() == LANES * N && rows.len() * N == 4 * width {
-        // Whole words and loops of known lengths, for compilers to make vectors of.
-        let mut packed = [u32::from_ne_bytes([flip; 4]); LANES];
+fn pack_step<T: Copy, const N: usize>(
+    rows: &[T],
+    of: impl Fn(T) -> u32,
+    width: usize,
+    columns: Range<usize>,
+    to: &mut [u8],
+) {
+    let mut packed = [0u32; LANES];
+    if columns.len() == LANES && rows.len() * N == 4 * width {
+        // Loops of known lengths, for compilers to make vectors of.
         for i in 0..4 / N {
-            let (numbers, _) = rows[i * width + columns.start..][..LANES * N].as_chunks::<N>();
-            for (word, number) in packed.iter_mut().zip(numbers) {
-                let number = number.iter().rfold(0, |number, &byte| number << 8 | u32::from(byte));
-                *word ^= number << (8 * N * i);
+            for (word, &number) in packed.iter_mut().zip(&rows[i * width + columns.start..][..LANES]) {
+                *word |= of(number) << (8 * N * i);
             }
         }
-        words.iter_mut().zip(packed).for_each(|(to, word)| *to = word.to_le_bytes());
-        return;
-    }
-    for (i, row) in rows.chunks_exact(width).enumerate() {
-        for (to, from) in words.iter_mut().zip(row[columns.clone()].chunks_exact(N)) {
-            for (to, from) in to[i * N..].iter_mut().zip(from) {
-                *to = from ^ flip;
+    } else {
+        for (i, row) in rows.chunks_exact(width).enumerate() {
+            for (word, &number) in packed.iter_mut().zip(&row[columns.clone()]) {
+                *word |= of(number) << (8 * N * i);
             }
         }
     }
+    to.as_chunks_mut::<4>().0.iter_mut().zip(packed).for_each(|(to, word)| *to = word.to_le_bytes());
 }
 
-/// Bytes of rows of a, `width` each, from the `first` on for so many steps; what is no row, or past its end, is zero.
-fn pack_rows<S: Narrow, const Q: usize>(a: &[u8], width: usize, first: usize, steps: usize, rows: &mut Vec<S::Packed>) {
+/// Rows of a, `width` numbers each, from the `first` on for so many steps; what is no row, or past its end, is zero.
+fn pack_rows<S: Narrow, T: Copy, const N: usize, const Q: usize>(
+    a: &[T],
+    of: impl Fn(T) -> u32,
+    width: usize,
+    first: usize,
+    steps: usize,
+    rows: &mut Vec<S::Packed>,
+) {
     let n = a.len() / width;
     rows.clear();
     rows.resize(n.next_multiple_of(Q) * steps, S::pack([0; 4]));
     for (i, row) in a.chunks_exact(width).enumerate() {
         let to = rows[i / Q * Q * steps + i % Q..].iter_mut().step_by(Q);
-        for (to, from) in to.zip(row[first..].chunks(4).take(steps)) {
-            let mut four = [0; 4];
-            match from.try_into() {
-                Ok(from) => four = from,
-                Err(_) => four[..from.len()].copy_from_slice(from),
-            }
-            *to = S::pack(four);
+        for (to, numbers) in to.zip(row[first..].chunks(4 / N).take(steps)) {
+            let word = numbers.iter().rfold(0, |word, &number| word << (8 * N % 32) | of(number));
+            *to = S::pack(word.to_le_bytes());
         }
     }
 }
@@ -226,6 +250,24 @@ unsafe fn int8_neon(of: &Block<Neon>, out: &mut [i32]) {
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma,bmi2")]
 unsafe fn half_avx512(of: &Block<Avx512Half>, out: &mut [f32]) {
     unsafe { block::<Avx512Half, 4, 6>(of, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi2")]
+unsafe fn floats_avx512(of: &Block<Floats<Avx512>>, out: &mut [f32]) {
+    unsafe { block::<Floats<Avx512>, 4, 6>(of, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+unsafe fn floats_avx2(of: &Block<Floats<Avx2>>, out: &mut [f32]) {
+    unsafe { block::<Floats<Avx2>, 1, 6>(of, out) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn floats_neon(of: &Block<Floats<Neon>>, out: &mut [f32]) {
+    unsafe { block::<Floats<Neon>, 1, 6>(of, out) }
 }
 
 #[inline(always)]

@@ -49,12 +49,13 @@ impl Level {
         self
     }
 
-    /// Whether this processor multiplies bfloat16.
+    /// Whether this processor multiplies bfloat16 faster than float32: Intel's do so at half the rate of instructions.
     pub fn has_bfloat16() -> bool {
         #[cfg(target_arch = "x86_64")]
         return Level::Avx512.available()
             && is_x86_feature_detected!("avx512bf16")
-            && is_x86_feature_detected!("avx512bw");
+            && is_x86_feature_detected!("avx512bw")
+            && std::arch::x86_64::__cpuid(0).ebx.to_le_bytes() != *b"Genu"; // ineIntel
         #[cfg(not(target_arch = "x86_64"))]
         false
     }

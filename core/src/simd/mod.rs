@@ -26,7 +26,7 @@ pub use matrix::plain_product;
 pub use matrix::{Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, matrix_product};
 #[cfg(target_arch = "x86_64")]
 pub use narrow::{Avx2Words, Avx512Half};
-pub use narrow::{Narrow, PortableHalf};
+pub use narrow::{Floats, Narrow, PortableHalf};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;

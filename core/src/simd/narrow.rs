@@ -1,7 +1,8 @@
 //! Dot products of narrow numbers, sixteen columns at a time, four bytes of each a step: codes of eight bits (see [`Int8`]),
-//! two whole numbers of 16 bits or two of bfloat16.
+//! two whole numbers of 16 bits, two of bfloat16, or one of float32.
 
-use super::{Int8, LANES};
+use super::{Int8, LANES, Simd};
+use std::marker::PhantomData;
 
 /// What matrix products do with narrow numbers. Keys lie as `[16 columns][4 bytes]`: a step is 64 bytes.
 ///
@@ -104,6 +105,45 @@ impl Narrow for PortableHalf {
     #[inline(always)]
     unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+    }
+}
+
+/// Numbers of float32, one of each column a step: what bfloat16 is widened to where the processor multiplies that no faster.
+#[derive(Clone, Copy)]
+pub struct Floats<S>(PhantomData<S>);
+
+impl<S: Simd> Narrow for Floats<S> {
+    type Out = f32;
+    type Packed = f32;
+    type Query = S::F;
+    type Keys = S::F;
+    type Sums = S::F;
+
+    #[inline(always)]
+    fn pack(bytes: [u8; 4]) -> f32 {
+        f32::from_ne_bytes(bytes)
+    }
+    #[inline(always)]
+    unsafe fn query(p: *const f32) -> S::F {
+        unsafe { S::splat(*p) }
+    }
+    #[inline(always)]
+    unsafe fn keys(p: *const u8) -> S::F {
+        unsafe { S::load(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn zero() -> S::F {
+        unsafe { S::zero() }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: S::F, keys: S::F, query: S::F) -> S::F {
+        unsafe { S::fma(keys, query, sums) }
+    }
+    #[inline(always)]
+    unsafe fn add_to(out: &mut [f32], sums: S::F) {
+        let mut one = [0f32; LANES];
+        unsafe { S::store(one.as_mut_ptr(), sums) };
+        out.iter_mut().zip(one).for_each(|(out, sum)| *out += sum);
     }
 }
 
