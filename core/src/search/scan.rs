@@ -10,11 +10,13 @@ use super::graph::{STRIP, Strips, tell};
 use super::tile::PANELS;
 use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, Products, Reached, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
+#[cfg(any(test, target_arch = "x86_64"))]
+use crate::simd::MATRIX_ROWS;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Int8, LANES, Level, MATRIX_ROWS, Portable, Unit, prefetch};
+use crate::simd::{Int8, LANES, Level, Portable, Unit, prefetch};
 use std::borrow::Cow;
 use std::ops::Range;
 
