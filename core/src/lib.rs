@@ -83,7 +83,7 @@ mod door {
         py.detach(|| crate::peak::read_rate(bytes, threads, Duration::from_millis(200)))
     }
 
-    /// Whether the processor multiplies bfloat16, and firth lets it.
+    /// Whether the processor multiplies bfloat16 faster than float32, and firth lets it.
     #[pyfunction]
     fn has_bfloat16() -> bool {
         Level::chosen() == Ok(Level::Avx512) && Level::has_bfloat16()

@@ -67,8 +67,9 @@ impl Best {
         self.guess
     }
 
-    /// Whether no answer can have been passed over because of the guess, once it is settled.
-    pub fn is_right(&self) -> bool {
+    /// Whether no answer can have been passed over because of the guess; what the last of the best scores is known then.
+    pub fn is_right(&mut self, floor: impl Fn(f64) -> f64) -> bool {
+        self.settle(floor);
         self.threshold >= self.guess
     }
 
@@ -98,7 +99,7 @@ impl Best {
     }
 
     /// Let those go that are too many, and know what the last of the best scores.
-    pub fn settle(&mut self, floor: impl Fn(f64) -> f64) {
+    fn settle(&mut self, floor: impl Fn(f64) -> f64) {
         let Goal::Best(k) = self.goal else { return };
         if self.found.len() >= k {
             let (_, worst, _) = self.found.select_nth_unstable(k - 1);
@@ -108,12 +109,9 @@ impl Best {
     }
 
     /// The answers, best first.
-    pub fn finish(self) -> Vec<Hit> {
-        let mut found = self.found;
-        found.sort_unstable();
-        if let Goal::Best(k) = self.goal {
-            found.truncate(k);
-        }
-        found
+    pub fn finish(mut self) -> Vec<Hit> {
+        self.settle(|_| f64::NEG_INFINITY);
+        self.found.sort_unstable();
+        self.found
     }
 }

@@ -108,7 +108,8 @@ impl Graph {
         let (codes, d) = (self.codes.as_deref(), vectors.len() / self.n);
         let mut bests: Vec<&mut Best> =
             self.strips.iter_mut().flat_map(|strip| strip.get_mut().expect("no thread panicked")).collect();
-        let places: Vec<usize> = (0..self.n).filter(|&place| !bests[place].is_right()).collect();
+        let is_wrong = |&place: &usize| !bests[place].is_right(floor(codes, self.metric, d, place));
+        let places: Vec<usize> = (0..self.n).filter(is_wrong).collect();
         let rows = rows_of(codes, places.iter().copied());
         let queries: Vec<f32> = rows.iter().flat_map(|row| &vectors[row * d..][..d]).copied().collect();
         let request = Request {
@@ -200,5 +201,10 @@ fn rows_of(codes: Option<&Codes>, places: impl Iterator<Item = usize>) -> Vec<us
 /// Tell a key, that in a place, what was found for it.
 #[inline]
 pub fn tell(best: &mut Best, hit: Hit, codes: Option<&Codes>, metric: Metric, d: usize, place: usize) {
-    best.take(hit, |score| codes.map_or(f64::NEG_INFINITY, |codes| key_floor(score, metric, d, codes, place)));
+    best.take(hit, floor(codes, metric, d, place));
+}
+
+/// What turns the scores of neighbours of a key, that in a place, into its key units.
+fn floor(codes: Option<&Codes>, metric: Metric, d: usize, place: usize) -> impl Fn(f64) -> f64 {
+    move |score| codes.map_or(f64::NEG_INFINITY, |codes| key_floor(score, metric, d, codes, place))
 }

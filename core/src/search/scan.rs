@@ -8,7 +8,7 @@ use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
 #[cfg(target_arch = "x86_64")]
 use super::tile::PANELS;
-use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, Products, Reached, Scans, largest_of_tiles, reaching};
+use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, Reached, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(any(test, target_arch = "x86_64"))]
 use crate::simd::MATRIX_ROWS;
@@ -252,10 +252,13 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
         if let Some(codes) = task.codes {
             scan.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
         }
+        let mut wrong = Vec::new();
         for (place, &i) in scan.places.iter().enumerate() {
-            scan.bests[i].settle(|score| scan.groups[place / G].query(place % G).floor(score));
+            let query = scan.groups[place / G].query(place % G);
+            if !scan.bests[i].is_right(|score| query.floor(score)) {
+                wrong.push(i);
+            }
         }
-        let wrong: Vec<usize> = scan.places.iter().copied().filter(|&i| !scan.bests[i].is_right()).collect();
         if !alone || wrong.is_empty() {
             break;
         }
@@ -413,14 +416,14 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             return;
         }
         let mut largest = vec![[[f32::NEG_INFINITY; LANES]; G]; tiles * self.groups.len()];
-        let (mut share, mut products, _unit) = (Share::default(), Products::new(), self.unit());
+        let (mut share, _unit) = (Share::default(), self.unit());
         for visits in pieces(0..tiles, block) {
             self.turn_to(task, codes, &order, visits.clone(), statistics);
             for (group, largest) in self.groups.iter().zip(largest.chunks_mut(tiles)) {
                 // SAFETY: the caller vouches for the instruction set.
                 let of_block = unsafe {
                     let largest = &mut largest[visits.clone()];
-                    largest_of_tiles::<S, P, Q, G, EUCLIDEAN>(&self.block, codes, group, &mut products, largest)
+                    largest_of_tiles::<S, P, Q, G, EUCLIDEAN>(&self.block, codes, group, &mut self.out, largest)
                 };
                 share = share.max(of_block);
             }

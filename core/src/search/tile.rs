@@ -38,7 +38,10 @@ const ENOUGH: usize = 64;
 
 impl Scans {
     pub fn new() -> Scans {
-        Scans { reached: Vec::with_capacity(ENOUGH + MATRIX_ROWS * TILE), products: Products::new() }
+        Scans {
+            reached: Vec::with_capacity(ENOUGH + MATRIX_ROWS * TILE),
+            products: Products([[Square::ZERO; PANELS]; 2]),
+        }
     }
 
     /// Keep those of a panel's keys of which a bit is set.
@@ -56,13 +59,7 @@ impl Scans {
 }
 
 /// Sums of a tile with a group that a matrix unit multiplies: over the head, and over all.
-pub struct Products([[Square; PANELS]; 2]);
-
-impl Products {
-    pub fn new() -> Products {
-        Products([[Square::ZERO; PANELS]; 2])
-    }
-}
+struct Products([[Square; PANELS]; 2]);
 
 /// A group's codes as a matrix unit reads them: those of the head, and the others.
 struct Matrix {
@@ -733,7 +730,7 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
     block: &Block,
     codes: &Codes,
     group: &Group<S, G>,
-    products: &mut Products,
+    Scans { products, .. }: &mut Scans,
     largest: &mut [[[f32; LANES]; G]],
 ) -> Share {
     let (mut most, head) = (Share::default(), codes.head());

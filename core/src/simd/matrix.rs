@@ -105,7 +105,7 @@ pub unsafe fn plain_product(
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx {
-    use super::{Line, MATRIX_CODES, MATRIX_ROWS, Square, Unit, plain_product};
+    use super::{Line, MATRIX_CODES, MATRIX_ROWS, Square, plain_product};
     use std::arch::asm;
     use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -178,9 +178,8 @@ mod amx {
         // SAFETY: the process may use it; all blocks are there.
         unsafe {
             set_up();
-            let unit = Unit(true);
             product(&rows, panels, BLOCKS, &start, &mut out);
-            drop(unit);
+            give_back();
             plain_product(&rows, panels, BLOCKS, &start, &mut expected);
         }
         out.iter().zip(&expected).all(|(out, expected)| out.0 == expected.0)
