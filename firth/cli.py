@@ -858,10 +858,12 @@ def _check_writable(path: Path, suffixes: tuple[str, ...], what: str) -> None:
 
 def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
     """Run a generator of steps, drawing them; Ctrl-C reaches the generator, which may still return something."""
-    with _display(quiet) as show:
+    with _display(quiet) as show, _lost_interrupts() as lost:
         try:
             while True:
                 show(next(steps))
+                if lost:
+                    raise lost.pop()
         except StopIteration as end:
             return end.value
         except KeyboardInterrupt:  # while drawing; raised within the generator, it has had its chance
@@ -870,6 +872,25 @@ def _run(steps: Generator[Any, None, Any], quiet: bool) -> Any:
             except StopIteration as end:
                 return end.value
             return drain(steps)  # it goes on with what it has
+
+
+@contextlib.contextmanager
+def _lost_interrupts() -> Iterator[list[KeyboardInterrupt]]:
+    """The interrupts that Python could raise to nobody, as in a callback of the garbage collector, of which JAX has one."""
+    lost: list[KeyboardInterrupt] = []
+    before = sys.unraisablehook
+
+    def hear(told: Any) -> None:
+        if isinstance(told.exc_value, KeyboardInterrupt):
+            lost.append(KeyboardInterrupt())
+        else:
+            before(told)
+
+    sys.unraisablehook = hear
+    try:
+        yield lost
+    finally:
+        sys.unraisablehook = before
 
 
 def _told(step: Any) -> tuple[str, float, float, str]:

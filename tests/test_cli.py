@@ -561,3 +561,23 @@ def test_learn_reads_compressed_text_and_folders(corpus, tmp_path):
     (tmp_path / "texts" / "b.md").write_text("paris and rome")
     run("learn", tmp_path / "texts", "-o", tmp_path / "a.space", "--dim", 4, "--epochs", 1, "-q")
     assert firth.Space.open(tmp_path / "a.space").recipe["corpus"]["tokens"] == 48_003
+
+
+def test_an_interrupt_that_python_could_raise_to_nobody_is_heard_at_the_next_step():
+    from firth.cli import _run
+
+    class Closing:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def steps():
+        try:
+            while True:
+                Closing()  # whose end raises, as a callback of the garbage collector may
+                yield 1
+        except KeyboardInterrupt:
+            return "kept"
+
+    before = sys.unraisablehook
+    assert _run(steps(), quiet=True) == "kept"
+    assert sys.unraisablehook is before
