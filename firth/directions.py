@@ -11,13 +11,14 @@ MOST = 1_024  # dimensions, or rows where there are more dimensions, whose produ
 MULTIPLE = 16  # directions that a processor multiplies together
 SHARES = (8, 6, 4, 3, 2)  # of so many dimensions one
 CANDIDATE = 20_000  # multiplications of codes in the time that a candidate takes, and
-EACH = 100  # for each of its numbers
+EACH = 120  # for each of its numbers
 WORTH = 0.7  # of the time without
 HEAD = 3  # of so many directions one
 MOST_SHIFT = 4  # of the core
 TILE = 48  # rows that the core compares together
+OVER = 16  # directions that are sought beside those wanted
 LIKENESS = 32  # coordinates by which likeness is judged
-POWERS = 3  # iterations
+POWERS = 8  # iterations
 BLOCK = 1 << 22  # numbers of the rows that are projected at once
 
 
@@ -30,29 +31,29 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
     They are principal components, of the largest variance first; codes are those of coordinates along them `turned`.
     """
     d = keys.shape[1]
-    sample = _sample(keys)
+    sample = _sample(keys, SAMPLE)
     if d < 4 * MULTIPLE or len(sample) < 8 * QUERIES:
         return None
     directions = _principal(sample[::2][: MOST if d > MOST else None], d // 2)
     sample = sample[1::2]
-    queries = sample[:: len(sample) // QUERIES]
-    products = queries @ sample.T
-    best = np.sort(products, axis=1)[:, -2]  # but for the query itself
+    apart = len(sample) // QUERIES
+    best = np.partition(sample[::apart] @ sample.T, -2, axis=1)[:, -2]  # but for the query itself
 
-    def cost(coordinates: np.ndarray, of_queries: np.ndarray) -> float:
+    def cost(coordinates: np.ndarray) -> float:
         m = coordinates.shape[1]
-        left, of_query = (np.sqrt(np.maximum(0.0, 1.0 - (x * x).sum(axis=1))) for x in (coordinates, of_queries))
-        error, query_error = (np.abs(x).max(axis=1) / 127 * np.sqrt(m / 12) for x in (coordinates, of_queries))
-        bound = np.outer(of_query, left) + query_error[:, None] + error
-        candidates = (of_queries @ coordinates.T + bound >= best[:, None]).mean()
+        left = np.sqrt(np.maximum(0.0, 1.0 - (coordinates * coordinates).sum(axis=1)))
+        error = np.abs(coordinates).max(axis=1) / 127 * np.sqrt(m / 12)
+        bound = np.outer(left[::apart], left) + error[::apart, None] + error
+        candidates = (coordinates[::apart] @ coordinates.T + bound >= best[:, None]).mean()
         return m + candidates * (CANDIDATE + EACH * d)
 
+    along = sample @ directions.T.astype(np.float32)
     sizes = sorted({d // share // MULTIPLE * MULTIPLE for share in SHARES} - {0})
-    choices = [turned(directions[:m]) for m in sizes if m <= len(directions)]
-    costs = [cost(sample @ choice.T, queries @ choice.T) for choice in choices]
-    if not costs or min(costs) >= WORTH * cost(sample, queries):
+    sizes = [m for m in sizes if m <= len(directions)]
+    costs = [cost(along[:, :m] @ _turn(m).astype(np.float32)) for m in sizes]
+    if not costs or min(costs) >= WORTH * cost(sample):
         return None
-    return np.ascontiguousarray(directions[: len(choices[int(np.argmin(costs))])])
+    return np.ascontiguousarray(directions[: sizes[int(np.argmin(costs))]])
 
 
 def turned(directions: np.ndarray) -> np.ndarray:
@@ -61,8 +62,11 @@ def turned(directions: np.ndarray) -> np.ndarray:
     Where one is much larger than the others, as along the first principal component, a code is worth a 127th of it, and the
     others have few digits.
     """
-    m = len(directions)
-    return np.linalg.qr(np.random.default_rng(0).standard_normal((m, m)))[0] @ directions
+    return _turn(len(directions)).T @ directions
+
+
+def _turn(m: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(0).standard_normal((m, m)))[0]
 
 
 def with_head(directions: np.ndarray, keys: npt.NDArray[np.float32]) -> tuple[np.ndarray, int, int]:
@@ -72,7 +76,7 @@ def with_head(directions: np.ndarray, keys: npt.NDArray[np.float32]) -> tuple[np
     """
     head = max(MULTIPLE, len(directions) // HEAD // MULTIPLE * MULTIPLE)
     parts = turned(directions[:head]), turned(directions[head:])
-    sample = _sample(keys)
+    sample = _sample(keys, QUERIES)
     sizes = [np.median(np.abs(sample @ part.T).max(axis=1)) if len(part) else 1.0 for part in parts]
     shift = int(np.clip(np.round(np.log2(sizes[0] / max(sizes[1], sizes[0] / 2**MOST_SHIFT))), 0, MOST_SHIFT))
     return np.concatenate(parts), head, shift
@@ -83,7 +87,7 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
     n, d = keys.shape
     order = np.arange(n, dtype=np.uint32)
     if directions is None:
-        sample = _sample(keys)
+        sample = _sample(keys, SAMPLE // 2)
         if len(sample) == 0:  # all are zero
             return order
         directions = _principal(sample, LIKENESS)
@@ -99,32 +103,39 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
         first, end = parts.pop()
         if end - first <= TILE:
             continue
-        part = order[first:end]
-        here = coordinates[part]
+        here = coordinates[first:end]  # in the order reached so far
         here -= here.mean(axis=0)
-        direction = np.zeros(here.shape[1], np.float32)
-        direction[np.argmax((here * here).sum(axis=0))] = 1
+        squares = here.T @ here
+        direction = squares[np.argmax(squares.diagonal())]
         for _ in range(POWERS):
-            direction = (here @ direction) @ here
-            direction /= max(float(np.linalg.norm(direction)), 1e-30)
+            direction = squares @ (direction / max(float(np.linalg.norm(direction)), 1e-30))
         half = (end - first + TILE) // (2 * TILE) * TILE
-        order[first:end] = part[np.argpartition(here @ direction, half)]
+        halved = np.argpartition(here @ direction, half)
+        order[first:end], coordinates[first:end] = order[first:end][halved], np.take(here, halved, axis=0)
         parts += [(first, first + half), (first + half, end)]
     return order
 
 
-def _sample(keys: npt.NDArray[np.float32]) -> np.ndarray:
-    """Some of the rows that are not zero, at length 1."""
-    sample = keys[:: -(-len(keys) // SAMPLE)].astype(np.float64)
+def _sample(keys: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """About so many of the rows that are not zero, at length 1."""
+    sample = keys[:: -(-len(keys) // size)].astype(np.float64)
     norms = np.linalg.norm(sample, axis=1)
-    return sample[norms > 0] / norms[norms > 0, None]
+    return (sample[norms > 0] / norms[norms > 0, None]).astype(np.float32)
 
 
-def _principal(sample: np.ndarray, m: int) -> np.ndarray:
-    """Find the m directions, or as many as there are, that hold most of the squares of `sample` (s, d): rows, the first most."""
+def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
+    """Find m directions, or as many as there are, that hold about the most of the squares of `sample` (s, d): rows, the first most.
+
+    By a randomised range finder (Halko, Martinsson and Tropp 2011) where m is far less than there are.
+    """
     s, d = sample.shape
-    if d <= s:
-        return np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :m].T
-    values, vectors = np.linalg.eigh(sample @ sample.T)
-    vectors = vectors[:, values > values[-1] * 1e-10][:, ::-1][:, :m]
-    return np.linalg.qr(sample.T @ vectors)[0].T
+    squares = sample.T @ sample if d <= s else sample @ sample.T
+    side = len(squares)
+    if m + OVER < side:
+        span = np.random.default_rng(0).standard_normal((side, m + OVER)).astype(np.float32)
+        for _ in range(2):
+            span = np.linalg.qr(squares @ span)[0]
+    else:
+        span = np.eye(side, dtype=np.float32)
+    vectors = (span @ np.linalg.eigh(span.T @ squares @ span)[1])[:, ::-1][:, :m].astype(np.float64)
+    return np.linalg.qr(vectors if d <= s else sample.T @ vectors)[0].T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import threading
 import time
@@ -245,7 +246,9 @@ def test_statistics_tell_how_much_the_codes_ruled_out():
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs a signal to a thread")
 @pytest.mark.parametrize("queries", [4, 20_000])
-def test_an_interrupted_search_ends_soon(queries):
+def test_an_interrupted_search_ends_soon(queries, request):
+    request.addfinalizer(gc.enable)
+    gc.disable()  # JAX, where other tests have loaded it, is called back by it, and there an interrupt is raised to nobody
     index = Index(np.ones((200_000, 64), np.float32))  # all tie: seconds of scoring
     sent = []
 

@@ -9,15 +9,15 @@
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
-use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch, prefetch_for_writing};
+use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch_for_writing};
+use memmap2::MmapMut;
 use std::ops::Range;
 
-/// Steps at a time: four panels of them are 128 KiB, in the second-level cache. Fewer, and sums come and go too often.
-const STEPS: usize = 512;
-/// Rows at a time, which stay in that cache with their steps, 384 KiB.
-const ROWS: usize = 192;
-/// How many bytes ahead of reading a lone panel is asked for.
-const LINES_AHEAD: usize = 8 * 64;
+/// Steps at a time, and rows, which stay in the second-level cache, 240 or 384 KiB. A lone panel of so many steps, 20 KiB, stays in a
+/// first-level cache; four, 128 KiB, beside the rows. Fewer, and sums come and go too often.
+const fn steps_and_rows(panels: usize) -> (usize, usize) {
+    if panels == 1 { (320, 192) } else { (512, 192) }
+}
 
 /// The shape of a product (n, d) x (d, m).
 #[derive(Clone, Copy)]
@@ -96,6 +96,8 @@ struct Block<'a, S: Narrow> {
     steps: usize,
     n: usize,
     m: usize,
+    /// What the sums of each row begin with, if these are the first steps; else they are added to what is there.
+    starts: &'a [S::Out],
 }
 
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
@@ -118,36 +120,35 @@ fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: u
     if n == 0 || m == 0 || d == 0 {
         return out.fill(start(&[]));
     }
+    let (stretch, rows) = const { steps_and_rows(P) };
     let each = 4 / N; // numbers a step
     let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
     // What is no number of b may be anything: there a is zero, or no column of `out`. Of zeros no page is touched yet.
-    let mut packed = vec![0; steps * panels * 64 + 64];
-    let skip = packed.as_ptr().align_offset(64);
-    let packed = &mut packed[skip..][..steps * panels * 64];
-    let share = steps.div_ceil(STEPS).div_ceil(threads);
+    let mut packed = MmapMut::map_anon(steps * panels * 64).expect("there is memory");
+    #[cfg(target_os = "linux")]
+    let _ = packed.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
+    let share = steps.div_ceil(stretch).div_ceil(threads);
     std::thread::scope(|scope| {
-        for (part, to) in packed.chunks_mut(share * STEPS * panels * 64).enumerate() {
+        for (part, to) in packed.chunks_mut(share * stretch * panels * 64).enumerate() {
             scope.spawn(move || {
-                for (at, to) in to.chunks_mut(STEPS * panels * 64).enumerate() {
-                    pack_columns::<T, N>(b, of_b, (part * share + at) * STEPS * each, m, panels, to);
+                for (at, to) in to.chunks_mut(stretch * panels * 64).enumerate() {
+                    pack_columns::<T, N>(b, of_b, (part * share + at) * stretch * each, m, panels, to);
                 }
             });
         }
     });
-    let packed = &*packed;
+    let packed = &packed[..];
     let share = n.div_ceil(threads).next_multiple_of(Q);
     std::thread::scope(|scope| {
         for (a, out) in a.chunks(share * d).zip(out.chunks_mut(share * m)) {
             scope.spawn(move || {
-                let mut rows = Vec::new();
-                for (stretch, panels) in packed.chunks(STEPS * panels * 64).enumerate() {
-                    let steps = STEPS.min(steps - stretch * STEPS);
-                    for (a, out) in a.chunks(ROWS * d).zip(out.chunks_mut(ROWS * m)) {
-                        if stretch == 0 {
-                            a.chunks(d).zip(out.chunks_mut(m)).for_each(|(a, out)| out.fill(start(a)));
-                        }
-                        pack_rows::<S, T, N, Q>(a, of_a, d, stretch * STEPS * each, steps, &mut rows);
-                        let block = Block { rows: &rows, panels, steps, n: out.len() / m, m };
+                let mut packed_rows = Vec::new();
+                for (first, panels) in (0..).step_by(stretch).zip(packed.chunks(stretch * panels * 64)) {
+                    let steps = stretch.min(steps - first);
+                    for (a, out) in a.chunks(rows * d).zip(out.chunks_mut(rows * m)) {
+                        let starts: Vec<_> = a.chunks(d).map(start).take(if first == 0 { rows } else { 0 }).collect();
+                        pack_rows::<S, T, N, Q>(a, of_a, d, first * each, steps, &mut packed_rows);
+                        let block = Block { rows: &packed_rows, panels, steps, n: out.len() / m, m, starts: &starts };
                         // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
                         unsafe { kernel(&block, out) };
                     }
@@ -207,23 +208,27 @@ fn pack_step<T: Copy, const N: usize>(
     to.as_chunks_mut::<4>().0.iter_mut().zip(packed).for_each(|(to, word)| *to = word.to_le_bytes());
 }
 
-/// Rows of a, `width` numbers each, from the `first` on for so many steps; what is no row, or past its end, is zero.
+/// Rows of a, `width` numbers each, from the `first` on for so many steps, past a row's end zeros. What is no row may be anything.
 fn pack_rows<S: Narrow, T: Copy, const N: usize, const Q: usize>(
     a: &[T],
     of: impl Fn(T) -> u32,
     width: usize,
     first: usize,
     steps: usize,
-    rows: &mut Vec<S::Packed>,
+    packed: &mut Vec<S::Packed>,
 ) {
-    let n = a.len() / width;
-    rows.clear();
-    rows.resize(n.next_multiple_of(Q) * steps, S::pack([0; 4]));
-    for (i, row) in a.chunks_exact(width).enumerate() {
-        let to = rows[i / Q * Q * steps + i % Q..].iter_mut().step_by(Q);
-        for (to, numbers) in to.zip(row[first..].chunks(4 / N).take(steps)) {
-            let word = numbers.iter().rfold(0, |word, &number| word << (8 * N % 32) | of(number));
-            *to = S::pack(word.to_le_bytes());
+    let (n, each, len) = (a.len() / width, 4 / N, (width - first).min(4 / N * steps));
+    packed.resize(n.next_multiple_of(Q) * steps, S::pack([0; 4]));
+    let word = |numbers: &[T]| {
+        S::pack(numbers.iter().rfold(0, |word, &number| word << (8 * N % 32) | of(number)).to_le_bytes())
+    };
+    let whole = len / each;
+    for (group, to) in packed.chunks_exact_mut(Q * steps).enumerate() {
+        let rows: [&[T]; Q] = std::array::from_fn(|q| &a[(group * Q + q).min(n - 1) * width + first..][..len]);
+        for (step, to) in to.as_chunks_mut::<Q>().0.iter_mut().enumerate() {
+            for (to, row) in to.iter_mut().zip(rows) {
+                *to = if step < whole { word(&row[each * step..][..each]) } else { word(&row[each * step..]) };
+            }
         }
     }
 }
@@ -272,45 +277,72 @@ unsafe fn floats_neon(of: &Block<Floats<Neon>>, out: &mut [f32]) {
 
 #[inline(always)]
 unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &mut [S::Out]) {
-    let Block { rows, panels, steps, n, m } = *of;
+    let Block { rows, panels, steps, n, m, starts } = *of;
     let stride = steps * 64;
     for panel in (0..m.div_ceil(LANES)).step_by(P) {
         for group in (0..n).step_by(Q) {
             // SAFETY: the layout is that of `product`.
             unsafe {
-                let (mut at, mut row) = (panels.as_ptr().add(panel * stride), rows.as_ptr().add(group * steps));
+                let (first, row) = (panels.as_ptr().add(panel * stride), rows.as_ptr().add(group * steps));
                 // What the sums will be added to, meanwhile.
                 for (i, p) in (0..Q).flat_map(|i| (0..P).map(move |p| (i, p))) {
                     prefetch_for_writing(out.as_ptr().wrapping_add((group + i) * m + (panel + p) * LANES));
                 }
-                let mut sums = [[S::zero(); P]; Q];
-                for _ in 0..steps {
-                    if P == 1 {
-                        prefetch(at.wrapping_add(LINES_AHEAD)); // longer than the first-level cache, most of the time
-                    }
-                    let mut keys = [S::keys(at); P];
-                    for (p, keys) in keys.iter_mut().enumerate().skip(1) {
-                        *keys = S::keys(at.add(p * stride));
-                    }
-                    for (q, sums) in sums.iter_mut().enumerate() {
-                        let query = S::query(row.add(q));
-                        for (sum, &keys) in sums.iter_mut().zip(&keys) {
-                            *sum = S::dot(*sum, keys, query);
-                        }
-                    }
-                    (at, row) = (at.add(64), row.add(Q));
-                }
-                for (i, sums) in sums.iter().enumerate().take(n - group) {
-                    for (p, &sums) in sums.iter().enumerate() {
-                        let first = (panel + p) * LANES;
-                        if first < m {
-                            let to = &mut out[(group + i) * m + first..(group + i) * m + m.min(first + LANES)];
-                            S::add_to(to, sums);
-                        }
+                let sums = multiply::<S, P, Q>(first, row, steps);
+                let whole = group + Q <= n && (panel + P) * LANES <= m;
+                for (i, p) in (0..Q).flat_map(|i| (0..P).map(move |p| (i, p))) {
+                    let (row, first) = (group + i, (panel + p) * LANES);
+                    if whole {
+                        // Apart from the rest, so that sums go from registers to `out`.
+                        add::<S>(&mut *out.as_mut_ptr().add(row * m + first).cast(), starts.get(row), sums[i][p]);
+                    } else if row < n && first < m {
+                        let to = &mut out[row * m + first..row * m + m.min(first + LANES)];
+                        let mut some = [S::Out::default(); LANES];
+                        some[..to.len()].copy_from_slice(to);
+                        add::<S>(&mut some, starts.get(row), sums[i][p]);
+                        to.copy_from_slice(&some[..to.len()]);
                     }
                 }
             }
         }
+    }
+}
+
+/// Add sums to what they start with, or to what is there.
+#[inline(always)]
+unsafe fn add<S: Narrow>(out: &mut [S::Out; LANES], start: Option<&S::Out>, sums: S::Sums) {
+    if let Some(&start) = start {
+        *out = [start; LANES];
+    }
+    // SAFETY: the caller's.
+    unsafe { S::add_to(out, sums) }
+}
+
+/// Sums of P panels and Q rows over so many steps. By value: by reference one was stored at each step.
+#[inline(always)]
+unsafe fn multiply<S: Narrow, const P: usize, const Q: usize>(
+    panels: *const u8,
+    rows: *const S::Packed,
+    steps: usize,
+) -> [[S::Sums; P]; Q] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[S::zero(); P]; Q];
+        let (mut at, mut row) = (panels, rows);
+        for _ in 0..steps {
+            let mut keys = [S::keys(at); P];
+            for (p, keys) in keys.iter_mut().enumerate().skip(1) {
+                *keys = S::keys(at.add(p * steps * 64));
+            }
+            for (q, sums) in sums.iter_mut().enumerate() {
+                let query = S::query(row.add(q));
+                for (sum, &keys) in sums.iter_mut().zip(&keys) {
+                    *sum = S::dot(*sum, keys, query);
+                }
+            }
+            (at, row) = (at.add(64), row.add(Q));
+        }
+        sums
     }
 }
 

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 #[allow(clippy::missing_safety_doc)] // said once, above
 pub trait Narrow: Copy {
     /// What sums are told as.
-    type Out: Copy + Send + Sync;
+    type Out: Copy + Default + Send + Sync;
     type Packed: Copy + Send + Sync;
     type Query: Copy;
     type Keys: Copy;
@@ -22,8 +22,7 @@ pub trait Narrow: Copy {
     unsafe fn keys(p: *const u8) -> Self::Keys;
     unsafe fn zero() -> Self::Sums;
     unsafe fn dot(sums: Self::Sums, keys: Self::Keys, query: Self::Query) -> Self::Sums;
-    /// Add the first sums to `out`, sixteen at most.
-    unsafe fn add_to(out: &mut [Self::Out], sums: Self::Sums);
+    unsafe fn add_to(out: &mut [Self::Out; LANES], sums: Self::Sums);
 }
 
 impl<S: Int8> Narrow for S {
@@ -54,20 +53,9 @@ impl<S: Int8> Narrow for S {
         unsafe { <S as Int8>::dot(sums, keys, query) }
     }
     #[inline(always)]
-    unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
-        add_codes(out, unsafe { S::integers(sums) });
-    }
-}
-
-/// Add the first sums to `out`, sixteen at most.
-#[inline(always)]
-fn add_codes(out: &mut [i32], sums: [i32; LANES]) {
-    if let Ok(out) = <&mut [i32; LANES]>::try_from(&mut *out) {
-        *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i])); // one instruction, mostly
-        return;
-    }
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = out.wrapping_add(sum);
+    unsafe fn add_to(out: &mut [i32; LANES], sums: Self::Sums) {
+        let sums = unsafe { S::integers(sums) };
+        *out = std::array::from_fn(|i| out[i].wrapping_add(sums[i]));
     }
 }
 
@@ -103,8 +91,8 @@ impl Narrow for PortableHalf {
         std::array::from_fn(|i| sums[i] + keys[i][0] * query[0] + keys[i][1] * query[1])
     }
     #[inline(always)]
-    unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+    unsafe fn add_to(out: &mut [f32; LANES], sums: Self::Sums) {
+        *out = std::array::from_fn(|i| out[i] + sums[i]);
     }
 }
 
@@ -140,10 +128,8 @@ impl<S: Simd> Narrow for Floats<S> {
         unsafe { S::fma(keys, query, sums) }
     }
     #[inline(always)]
-    unsafe fn add_to(out: &mut [f32], sums: S::F) {
-        let mut one = [0f32; LANES];
-        unsafe { S::store(one.as_mut_ptr(), sums) };
-        out.iter_mut().zip(one).for_each(|(out, sum)| *out += sum);
+    unsafe fn add_to(out: &mut [f32; LANES], sums: S::F) {
+        unsafe { S::store(out.as_mut_ptr(), S::add(S::load(out.as_ptr()), sums)) }
     }
 }
 
@@ -194,7 +180,7 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn add_to(out: &mut [i32], sums: Self::Sums) {
+        unsafe fn add_to(out: &mut [i32; LANES], sums: Self::Sums) {
             unsafe { <Avx2 as Narrow>::add_to(out, sums) }
         }
     }
@@ -235,10 +221,8 @@ mod x86 {
             }
         }
         #[inline(always)]
-        unsafe fn add_to(out: &mut [f32], sums: Self::Sums) {
-            let mut one = [0f32; LANES];
-            unsafe { _mm512_storeu_ps(one.as_mut_ptr(), sums) };
-            out.iter_mut().zip(one).for_each(|(out, sum)| *out += sum);
+        unsafe fn add_to(out: &mut [f32; LANES], sums: Self::Sums) {
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(out.as_ptr()), sums)) }
         }
     }
 }
