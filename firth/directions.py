@@ -18,7 +18,7 @@ MOST_SHIFT = 4  # of the core
 TILE = 48  # rows that the core compares together
 OVER = 16  # directions that are sought beside those wanted
 LIKENESS = 32  # coordinates by which likeness is judged
-POWERS = 8  # iterations
+POWER = 8  # of the variance, that leaves its largest direction alone
 BLOCK = 1 << 22  # numbers of the rows that are projected at once
 
 
@@ -106,9 +106,8 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
         here = coordinates[first:end]  # in the order reached so far
         here -= here.mean(axis=0)
         squares = here.T @ here
-        direction = squares[np.argmax(squares.diagonal())]
-        for _ in range(POWERS):
-            direction = squares @ (direction / max(float(np.linalg.norm(direction)), 1e-30))
+        powers = np.linalg.matrix_power(squares / max(float(np.trace(squares)), 1e-30), POWER)  # each column along the largest
+        direction = powers[np.argmax(squares.diagonal())]
         half = (end - first + TILE) // (2 * TILE) * TILE
         halved = np.argpartition(here @ direction, half)
         order[first:end], coordinates[first:end] = order[first:end][halved], np.take(here, halved, axis=0)

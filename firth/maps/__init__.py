@@ -400,7 +400,8 @@ def map_space_steps(
     if n < 4:
         raise ArgumentError(f"a map needs at least 4 points; got {n}")
     n_epochs = umap.default_epochs(n) if n_epochs is None else check_int("n_epochs", n_epochs, 1, 2**31)
-    vectors = _unit(space.vectors[rows]) if metric == "cosine" else space.vectors[rows]
+    vectors = space.vectors if np.array_equal(rows, np.arange(len(space))) else space.vectors[rows]  # copied if it must be
+    vectors = _unit(vectors) if metric == "cosine" else vectors
     by_trust = colour == TRUST and TRUST not in space.columns
     colours = (
         column_colours(space, colour, rows) if colour is not None and not by_trust else None
@@ -451,7 +452,7 @@ def map_space_steps(
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors at length 1; zeros stay."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0, casting="same_kind")
+    return np.divide(vectors, np.where(norms > 0, norms, 1.0), out=np.empty_like(vectors), casting="same_kind")
 
 
 def _start(
