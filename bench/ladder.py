@@ -1,6 +1,6 @@
 """One matrix product from three loops of plain Python to the limit of this machine: the rungs of `firth ladder`, several times.
 
-.venv/bin/python bench/ladder.py [--size 2048] [--rounds 5]
+.venv/bin/python bench/ladder.py [--size 2048] [--rounds 5] [--result ladder]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--result", default="ladder")
     given = parser.parse_args()
     busy = round(os.getloadavg()[0], 2)
     climbed = [drain(ladder_steps(given.size)) for _ in range(given.rounds)]
@@ -55,7 +56,7 @@ def main() -> None:
         },
         "rungs": rungs,
     }
-    write_result("ladder", result | {name: last[name] for name in ("roofline", "left_out")}, ["firth", "numpy", "jax"])
+    write_result(given.result, result | {name: last[name] for name in ("roofline", "left_out")}, ["firth", "numpy", "jax"])
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@
 //! step of each is four bytes that the kernel spreads over a register. P panels times Q rows of sums stay in registers
 //! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
+use crate::search::share;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
-use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch_for_writing};
+use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch_far, prefetch_for_writing};
 use memmap2::MmapMut;
 use std::ops::Range;
 
@@ -18,6 +19,9 @@ use std::ops::Range;
 const fn steps_and_rows(panels: usize) -> (usize, usize) {
     if panels == 1 { (320, 192) } else { (512, 192) }
 }
+
+/// Blocks of rows for each thread, at least, lest one wait long for another.
+const BLOCKS: usize = 8;
 
 /// The shape of a product (n, d) x (d, m).
 #[derive(Clone, Copy)]
@@ -103,57 +107,50 @@ struct Block<'a, S: Narrow> {
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
 
 /// Numbers of N bytes, which `of_a` and `of_b` make of what is given, P panels and Q rows in registers; sums of a row begin with its
-/// `start`. Rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over `out` is
-/// a tenth of all.
+/// `start`. Blocks of rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over
+/// `out` is a tenth of all.
 #[allow(clippy::too_many_arguments)]
 fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
     a: &[T],
     b: &[T],
-    of_a: impl Fn(T) -> u32 + Copy + Send,
-    of_b: impl Fn(T) -> u32 + Copy + Send,
+    of_a: impl Fn(T) -> u32 + Copy + Sync,
+    of_b: impl Fn(T) -> u32 + Copy + Sync,
     Shape { n, d, m }: Shape,
     out: &mut [S::Out],
     threads: usize,
-    start: impl Fn(&[T]) -> S::Out + Copy + Send,
+    start: impl Fn(&[T]) -> S::Out + Copy + Sync,
     kernel: Kernel<S>,
 ) {
     if n == 0 || m == 0 || d == 0 {
         return out.fill(start(&[]));
     }
-    let (stretch, rows) = const { steps_and_rows(P) };
+    let (stretch, most_rows) = const { steps_and_rows(P) };
     let each = 4 / N; // numbers a step
     let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
     // What is no number of b may be anything: there a is zero, or no column of `out`. Of zeros no page is touched yet.
     let mut packed = MmapMut::map_anon(steps * panels * 64).expect("there is memory");
     #[cfg(target_os = "linux")]
     let _ = packed.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
-    let share = steps.div_ceil(stretch).div_ceil(threads);
-    std::thread::scope(|scope| {
-        for (part, to) in packed.chunks_mut(share * stretch * panels * 64).enumerate() {
-            scope.spawn(move || {
-                for (at, to) in to.chunks_mut(stretch * panels * 64).enumerate() {
-                    pack_columns::<T, N>(b, of_b, (part * share + at) * stretch * each, m, panels, to);
-                }
-            });
-        }
+    let stretches = packed.chunks_mut(stretch * panels * 64).zip((0..).step_by(stretch * each));
+    let pieces = stretches.flat_map(|(to, first)| {
+        let steps = to.len() / (panels * 64);
+        (0..)
+            .step_by(TOGETHER)
+            .zip(to.chunks_mut(TOGETHER * steps * 64))
+            .map(move |(panel, to)| (first, steps, panel, to))
     });
+    share(threads, pieces, |(first, steps, panel, to)| pack_columns::<T, N>(b, of_b, m, first, steps, panel, to));
     let packed = &packed[..];
-    let share = n.div_ceil(threads).next_multiple_of(Q);
-    std::thread::scope(|scope| {
-        for (a, out) in a.chunks(share * d).zip(out.chunks_mut(share * m)) {
-            scope.spawn(move || {
-                let mut packed_rows = Vec::new();
-                for (first, panels) in (0..).step_by(stretch).zip(packed.chunks(stretch * panels * 64)) {
-                    let steps = stretch.min(steps - first);
-                    for (a, out) in a.chunks(rows * d).zip(out.chunks_mut(rows * m)) {
-                        let starts: Vec<_> = a.chunks(d).map(start).take(if first == 0 { rows } else { 0 }).collect();
-                        pack_rows::<S, T, N, Q>(a, of_a, d, first * each, steps, &mut packed_rows);
-                        let block = Block { rows: &packed_rows, panels, steps, n: out.len() / m, m, starts: &starts };
-                        // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
-                        unsafe { kernel(&block, out) };
-                    }
-                }
-            });
+    let rows = n.div_ceil(BLOCKS * threads).next_multiple_of(Q).min(most_rows);
+    share(threads, a.chunks(rows * d).zip(out.chunks_mut(rows * m)), |(a, out)| {
+        let (starts, mut packed_rows): (Vec<_>, _) = (a.chunks(d).map(start).collect(), Vec::new());
+        for (first, panels) in (0..).step_by(stretch).zip(packed.chunks(stretch * panels * 64)) {
+            let steps = stretch.min(steps - first);
+            pack_rows::<S, T, N, Q>(a, of_a, d, first * each, steps, &mut packed_rows);
+            let starts = if first == 0 { &starts[..] } else { &[] };
+            let block = Block { rows: &packed_rows, panels, steps, n: out.len() / m, m, starts };
+            // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
+            unsafe { kernel(&block, out) };
         }
     });
 }
@@ -161,22 +158,20 @@ fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: u
 /// Panels that are packed together, so that rows, which may be a page apart, are read in long runs.
 const TOGETHER: usize = 32;
 
-/// Rows of b from the `first` on, as many as go into `to`, as panels.
+/// Rows of b from the `first` on for so many steps, as panels from one on.
 fn pack_columns<T: Copy, const N: usize>(
     b: &[T],
     of: impl Fn(T) -> u32 + Copy,
-    first: usize,
     m: usize,
-    panels: usize,
+    first: usize,
+    steps: usize,
+    panel: usize,
     to: &mut [u8],
 ) {
-    let (each, steps, used) = (4 / N, to.len() / (panels * 64), m.div_ceil(LANES));
-    for from in (0..used).step_by(TOGETHER) {
-        for (step, rows) in b[first * m..].chunks(each * m).take(steps).enumerate() {
-            for panel in from..used.min(from + TOGETHER) {
-                let columns = panel * LANES..m.min((panel + 1) * LANES);
-                pack_step::<T, N>(rows, of, m, columns, &mut to[(panel * steps + step) * 64..][..64]);
-            }
+    for (step, rows) in b[first * m..].chunks(4 / N * m).take(steps).enumerate() {
+        for (panel, to) in (panel..m.div_ceil(LANES)).zip(to.chunks_mut(steps * 64)) {
+            let columns = panel * LANES..m.min((panel + 1) * LANES);
+            pack_step::<T, N>(rows, of, m, columns, &mut to[step * 64..][..64]);
         }
     }
 }
@@ -279,6 +274,7 @@ unsafe fn floats_neon(of: &Block<Floats<Neon>>, out: &mut [f32]) {
 unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &mut [S::Out]) {
     let Block { rows, panels, steps, n, m, starts } = *of;
     let stride = steps * 64;
+    let part = (P * steps).div_ceil(n.div_ceil(Q)) * 64; // of the panels that come next, at each group of rows
     for panel in (0..m.div_ceil(LANES)).step_by(P) {
         for group in (0..n).step_by(Q) {
             // SAFETY: the layout is that of `product`.
@@ -287,6 +283,9 @@ unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &
                 // What the sums will be added to, meanwhile.
                 for (i, p) in (0..Q).flat_map(|i| (0..P).map(move |p| (i, p))) {
                     prefetch_for_writing(out.as_ptr().wrapping_add((group + i) * m + (panel + p) * LANES));
+                }
+                for at in (0..part).step_by(64) {
+                    prefetch_far(first.wrapping_add(P * stride + group / Q * part + at));
                 }
                 let sums = multiply::<S, P, Q>(first, row, steps);
                 let whole = group + Q <= n && (panel + P) * LANES <= m;

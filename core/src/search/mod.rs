@@ -282,7 +282,7 @@ impl Asked<'_> {
 }
 
 /// Share items out among threads, the calling one among them.
-fn share<T: Send>(threads: usize, items: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+pub fn share<T: Send>(threads: usize, items: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
     share_and_look(threads, items, work, || ());
 }
 
