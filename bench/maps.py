@@ -133,7 +133,8 @@ def rounds(workloads: list[str], methods: list[str], peers: list[str], folder: P
             programs = ["firth"]
             if PEERS[method] in peers and (int(workload.split(":")[1]) <= FIRTH_ONLY or peers != list(PEERS.values())):
                 programs.append(PEERS[method])
-            done = {(run["workload"], run["method"], run["peer"], run["round"]) for run in recorded(record)}
+            runs = [run for run in recorded(record) if run["version"] == version(run["peer"])]
+            done = {(run["workload"], run["method"], run["peer"], run["round"]) for run in runs}
             for round_ in range(number):
                 for peer in programs[round_ % len(programs) :] + programs[: round_ % len(programs)]:
                     if (workload, method, peer, round_) in done:
@@ -148,22 +149,25 @@ def rounds(workloads: list[str], methods: list[str], peers: list[str], folder: P
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
-    """The runs of the programs as they now are, on this processor."""
+    """The runs on this processor: of the peers as they now are, of firth of any version."""
     runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     here = machine()["processor"]
-    return [run for run in runs if run.get("version") == version(run["peer"]) and run["processor"] == here]
+    wanted = [run for run in runs if run["peer"] == "firth" or run.get("version") == version(run["peer"])]
+    return [run for run in wanted if run["processor"] == here]
 
 
 def report(folder: Path) -> None:
-    """Write bench/results/maps.json."""
+    """Write bench/results/maps.json: of the present firth, or where it has not run of the newest before it, which is said."""
     runs = recorded(folder / "work" / "maps.jsonl")
+    newest = {(run["workload"], run["method"]): run["version"] for run in runs if run["peer"] == "firth"}  # the last stays
+    runs = [run for run in runs if run["peer"] != "firth" or run["version"] == newest[run["workload"], run["method"]]]
     told: dict[str, Any] = {}
     for workload, method in dict.fromkeys((run["workload"], run["method"]) for run in runs):
         by: dict[str, dict[int, dict[str, Any]]] = {}
         for run in runs:
             if (run["workload"], run["method"]) == (workload, method):
                 by.setdefault(run["peer"], {})[run["round"]] = run
-        part: dict[str, Any] = {}
+        part: dict[str, Any] = {"firth_has_changed_since": newest.get((workload, method)) != version("firth")}
         for peer, its in by.items():
             keys = [
                 key for key in ("fresh_s", "warm_s", "peak_mib", *QUALITY) if all(key in run for run in its.values())
