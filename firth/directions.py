@@ -130,7 +130,7 @@ def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
     s, d = sample.shape
     squares = sample.T @ sample if d <= s else sample @ sample.T
     side = len(squares)
-    if m + OVER < side:
+    if 3 * (m + OVER) < 2 * side:
         span = np.random.default_rng(0).standard_normal((side, m + OVER)).astype(np.float32)
         for _ in range(2):
             span = np.linalg.qr(squares @ span)[0]

@@ -15,6 +15,21 @@ const MARGIN: f64 = 1.0 + 16.0 * ROUNDOFF;
 /// Queries that are shorter or longer than the keys' unit by more than this are not scanned by codes.
 const RANGE: f64 = (1u64 << 60) as f64;
 
+/// The largest code of a query.
+const LARGEST: f64 = 127.0;
+/// The largest sum of the four codes of a query that are multiplied together, before each is rounded by half of one: 128 then.
+const MOST_IN_PAIRS: f64 = 126.0;
+
+/// The largest sum of the numbers, but for their signs, whose codes are multiplied together in two steps.
+fn largest_sum(coordinates: &[f64]) -> f64 {
+    let of_step = |eight: &[f64]| {
+        let mut sums = [0.0; 2];
+        eight.iter().enumerate().for_each(|(i, y)| sums[i / 2 % 2] += y.abs());
+        sums[0].max(sums[1])
+    };
+    coordinates.chunks(8).map(of_step).fold(0.0, f64::max)
+}
+
 /// What the bound needs to know of a key: size * error, size, and size^2 where the metric is "euclidean".
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Share {
@@ -65,7 +80,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Codes, none above the largest that products of S take, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
+    /// Codes, as products of S take them, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
     /// longer or shorter than the keys, or with very many dimensions.
     pub fn new<S: Int8>(
         query: &[f64],
@@ -85,7 +100,11 @@ impl Query {
         let head = codes.head();
         let (first, others) = coordinates.split_at(head.m);
         let largest_of = |coordinates: &[f64]| coordinates.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
-        let worth = (norm / d.sqrt()).max(largest_of(first) / head.scale()).max(largest_of(others)) / S::LARGEST_QUERY;
+        let largest = |coordinates: &[f64]| {
+            let in_pairs = if S::IN_PAIRS { largest_sum(coordinates) / MOST_IN_PAIRS } else { 0.0 };
+            (largest_of(coordinates) / LARGEST).max(in_pairs)
+        };
+        let worth = (norm / d.sqrt() / LARGEST).max(largest(first) / head.scale()).max(largest(others));
         out.clear();
         let (mut residual, mut sums) = (0.0, [0i32; 2]);
         for ((coordinates, worth), sum) in [(first, worth * head.scale()), (others, worth)].into_iter().zip(&mut sums) {

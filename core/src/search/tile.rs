@@ -553,15 +553,24 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
             true => panels.wrapping_add(P * stride),
             false => after,
         };
-        for step in steps {
-            let at = panels.add(step * 4 * PANEL);
+        let mut steps = steps;
+        while S::IN_PAIRS && steps.len() > 1 {
+            let (at, queries) = (panels.add(steps.start * 4 * PANEL), queries.add(steps.start * G));
+            ask::<P, G>(at, next.wrapping_add(steps.start * 4 * PANEL), stride);
+            ask::<P, G>(at.add(4 * PANEL), next.wrapping_add((steps.start + 1) * 4 * PANEL), stride);
             for p in 0..P {
-                if G == 1 {
-                    prefetch_far(at.wrapping_add(p * stride + AHEAD));
-                } else {
-                    prefetch(next.wrapping_add(p * stride + step * 4 * PANEL)); // from the second-level cache
+                let at = at.add(p * stride);
+                let keys = [S::keys(at), S::keys(at.add(4 * PANEL))];
+                for (j, sums) in sums.iter_mut().enumerate() {
+                    let query = [S::query(queries.add(j)), S::query(queries.add(G + j))];
+                    sums[p] = S::dot_two(sums[p], keys, query);
                 }
             }
+            steps.start += 2;
+        }
+        for step in steps {
+            let at = panels.add(step * 4 * PANEL);
+            ask::<P, G>(at, next.wrapping_add(step * 4 * PANEL), stride);
             let mut keys = [S::keys(at); P];
             for (p, keys) in keys.iter_mut().enumerate().skip(1) {
                 *keys = S::keys(at.add(p * stride));
@@ -574,6 +583,18 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
             }
         }
         sums
+    }
+}
+
+/// Ask for codes of P panels, those that come next or, of a lone query, from memory.
+#[inline(always)]
+fn ask<const P: usize, const G: usize>(at: *const u8, next: *const u8, stride: usize) {
+    for p in 0..P {
+        if G == 1 {
+            prefetch_far(at.wrapping_add(p * stride + AHEAD));
+        } else {
+            prefetch(next.wrapping_add(p * stride)); // from the second-level cache
+        }
     }
 }
 

@@ -112,8 +112,8 @@ impl Simd for Avx2 {
 
 /// `vpmaddubsw` adds two products in 16 bits, `vpmaddwd` by ones two of those sums in 32.
 impl Int8 for Avx2 {
-    // Two products of 255 and 63 and their sum are within 16 bits.
-    const LARGEST_QUERY: f64 = 63.0;
+    // Four products of 255 with numbers of 128 in all are within 16 bits: they are added there before they are widened.
+    const IN_PAIRS: bool = true;
     type Packed = [i8; 4];
     type Query = __m256i;
     type Keys = [__m256i; 2];
@@ -147,6 +147,19 @@ impl Int8 for Avx2 {
                 _mm256_add_epi32(s[0], _mm256_madd_epi16(_mm256_maddubs_epi16(keys[0], query), ones)),
                 _mm256_add_epi32(s[1], _mm256_madd_epi16(_mm256_maddubs_epi16(keys[1], query), ones)),
             ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_two(s: Self::Sums, keys: [Self::Keys; 2], query: [Self::Query; 2]) -> Self::Sums {
+        unsafe {
+            let (ones, [first, second]) = (_mm256_set1_epi16(1), keys);
+            let mut sums = s;
+            for half in 0..2 {
+                let [first, second] =
+                    [_mm256_maddubs_epi16(first[half], query[0]), _mm256_maddubs_epi16(second[half], query[1])];
+                sums[half] = _mm256_add_epi32(s[half], _mm256_madd_epi16(_mm256_add_epi16(first, second), ones));
+            }
+            sums
         }
     }
     #[inline(always)]
