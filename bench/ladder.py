@@ -56,7 +56,9 @@ def main() -> None:
         },
         "rungs": rungs,
     }
-    write_result(given.result, result | {name: last[name] for name in ("roofline", "left_out")}, ["firth", "numpy", "jax"])
+    write_result(
+        given.result, result | {name: last[name] for name in ("roofline", "left_out")}, ["firth", "numpy", "jax"]
+    )
 
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ def recorded(path: Path) -> list[dict[str, Any]]:
 def report(folder: Path) -> None:
     """Write bench/results/maps.json: of the present firth, or where it has not run of the newest before it, which is said."""
     runs = recorded(folder / "work" / "maps.jsonl")
-    newest = {(run["workload"], run["method"]): run["version"] for run in runs if run["peer"] == "firth"}  # the last stays
+    # The last of each stays.
+    newest = {(run["workload"], run["method"]): run["version"] for run in runs if run["peer"] == "firth"}
     runs = [run for run in runs if run["peer"] != "firth" or run["version"] == newest[run["workload"], run["method"]]]
     told: dict[str, Any] = {}
     for workload, method in dict.fromkeys((run["workload"], run["method"]) for run in runs):

@@ -18,7 +18,7 @@ MOST_SHIFT = 4  # of the core
 TILE = 48  # rows that the core compares together
 OVER = 16  # directions that are sought beside those wanted
 LIKENESS = 32  # coordinates by which likeness is judged
-POWER = 8  # of the variance, that leaves its largest direction alone
+POWER = 8  # of the variance
 BLOCK = 1 << 22  # numbers of the rows that are projected at once
 
 
@@ -106,7 +106,8 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
         here = coordinates[first:end]  # in the order reached so far
         here -= here.mean(axis=0)
         squares = here.T @ here
-        powers = np.linalg.matrix_power(squares / max(float(np.trace(squares)), 1e-30), POWER)  # each column along the largest
+        # A power of it is of the largest direction alone, in each column.
+        powers = np.linalg.matrix_power(squares / max(float(np.trace(squares)), 1e-30), POWER)
         direction = powers[np.argmax(squares.diagonal())]
         half = (end - first + TILE) // (2 * TILE) * TILE
         halved = np.argpartition(here @ direction, half)
@@ -123,7 +124,7 @@ def _sample(keys: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]
 
 
 def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
-    """Find m directions, or as many as there are, that hold about the most of the squares of `sample` (s, d): rows, the first most.
+    """Find m directions, or as many as there are, that hold about most of the squares of `sample` (s, d): rows, the first most.
 
     By a randomised range finder (Halko, Martinsson and Tropp 2011) where m is far less than there are.
     """

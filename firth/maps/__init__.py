@@ -400,7 +400,8 @@ def map_space_steps(
     if n < 4:
         raise ArgumentError(f"a map needs at least 4 points; got {n}")
     n_epochs = umap.default_epochs(n) if n_epochs is None else check_int("n_epochs", n_epochs, 1, 2**31)
-    vectors = space.vectors if np.array_equal(rows, np.arange(len(space))) else space.vectors[rows]  # copied if it must be
+    in_order = np.array_equal(rows, np.arange(len(space)))  # nothing is copied then
+    vectors = space.vectors if in_order else space.vectors[rows]
     vectors = _unit(vectors) if metric == "cosine" else vectors
     by_trust = colour == TRUST and TRUST not in space.columns
     colours = (
