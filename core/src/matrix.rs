@@ -3,6 +3,14 @@
 use crate::simd::LANES;
 use memmap2::MmapMut;
 
+/// So many bytes of zeros, one at least, no page of which is touched yet, and which ask for huge pages.
+pub fn mapped(bytes: usize) -> std::io::Result<MmapMut> {
+    let map = MmapMut::map_anon(bytes)?;
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
+    Ok(map)
+}
+
 /// A matrix of f32 whose rows are padded to whole cache lines (the padding is zero) and which asks for huge pages, since
 /// training jumps from row to row.
 pub struct Matrix {
@@ -19,10 +27,7 @@ impl Matrix {
     /// A matrix of zeros.
     pub fn zeros(rows: usize, width: usize) -> std::io::Result<Matrix> {
         let stride = width.next_multiple_of(LANES);
-        let map = MmapMut::map_anon((rows * stride * 4).max(1))?;
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
-        Ok(Matrix { map, rows, stride })
+        Ok(Matrix { map: mapped((rows * stride * 4).max(1))?, rows, stride })
     }
 
     /// Pointer to a row of `stride` floats.

@@ -5,13 +5,13 @@
 //! step of each is four bytes that the kernel spreads over a register. P panels times Q rows of sums stay in registers
 //! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
 
+use crate::matrix::mapped;
 use crate::search::share;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
 use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch_far, prefetch_for_writing};
-use memmap2::MmapMut;
 use std::ops::Range;
 
 /// Steps at a time, and rows, which stay in the second-level cache, 240 or 384 KiB. A lone panel of so many steps, 20 KiB, stays in a
@@ -127,10 +127,8 @@ fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: u
     let (stretch, most_rows) = const { steps_and_rows(P) };
     let each = 4 / N; // numbers a step
     let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
-    // What is no number of b may be anything: there a is zero, or no column of `out`. Of zeros no page is touched yet.
-    let mut packed = MmapMut::map_anon(steps * panels * 64).expect("there is memory");
-    #[cfg(target_os = "linux")]
-    let _ = packed.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
+    // What is no number of b may be anything: there a is zero, or no column of `out`.
+    let mut packed = mapped(steps * panels * 64).expect("there is memory");
     let stretches = packed.chunks_mut(stretch * panels * 64).zip((0..).step_by(stretch * each));
     let pieces = stretches.flat_map(|(to, first)| {
         let steps = to.len() / (panels * 64);

@@ -8,6 +8,7 @@
 
 use super::basis::{Basis, Head};
 use super::share;
+use crate::matrix::mapped;
 use crate::simd::{Level, MatrixProduct, matrix_product};
 use memmap2::MmapMut;
 use std::ops::Range;
@@ -105,9 +106,7 @@ impl Codes {
         let exponent = |x: f64| x.log2().ceil() as i32 + 1; // one more than needed, whatever log2 rounds
         let unit = if largest > 0.0 { 2f64.powi(exponent(largest.into()) + exponent((d as f64).sqrt())) } else { 1.0 };
         let (padded, panel) = (n.next_multiple_of(TILE), steps * 4 * PANEL);
-        let mut panels = MmapMut::map_anon(padded / PANEL * panel + READ_PAST)?;
-        #[cfg(target_os = "linux")]
-        let _ = panels.advise(memmap2::Advice::HugePage); // a wish: without huge pages it is only slower
+        let mut panels = mapped(padded / PANEL * panel + READ_PAST)?;
         let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
         let head = basis.as_ref().map_or(Head::default(), |basis| basis.head);
         let [mut rests, mut head_rests] =

@@ -541,7 +541,7 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
     panel: usize,
     group: &Group<S, G>,
     first: usize,
-    steps: Range<usize>,
+    mut steps: Range<usize>,
     mut sums: [[S::Sums; P]; Q],
 ) -> [[S::Sums; P]; Q] {
     unsafe {
@@ -553,7 +553,6 @@ unsafe fn add<S: Int8, const P: usize, const Q: usize, const G: usize>(
             true => panels.wrapping_add(P * stride),
             false => after,
         };
-        let mut steps = steps;
         while S::IN_PAIRS && steps.len() > 1 {
             let (at, queries) = (panels.add(steps.start * 4 * PANEL), queries.add(steps.start * G));
             ask::<P, G>(at, next.wrapping_add(steps.start * 4 * PANEL), stride);
