@@ -42,21 +42,21 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => {
-            product::<Avx512, _, 1, 4, 6>(a, b, plain, flipped, shape, out, threads, start, int8_avx512);
+            product::<Avx512, _, 1, 4, 6>(a, Some(b), plain, flipped, shape, out, threads, start, int8_avx512);
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
             let word = |code: i8| u32::from(i16::from(code) as u16);
-            product::<Avx2Words, _, 2, 1, 6>(a, b, word, word, shape, out, threads, |_| 0, words_avx2);
+            product::<Avx2Words, _, 2, 1, 6>(a, Some(b), word, word, shape, out, threads, |_| 0, words_avx2);
         }
         #[cfg(target_arch = "aarch64")]
         Level::Neon => {
             // It takes the 128 off itself.
-            product::<Neon, _, 1, 1, 6>(a, b, plain, flipped, shape, out, threads, |_| 0, int8_neon);
+            product::<Neon, _, 1, 1, 6>(a, Some(b), plain, flipped, shape, out, threads, |_| 0, int8_neon);
         }
         _ => {
             let kernel = block::<Portable, 1, 1>;
-            product::<Portable, _, 1, 1, 1>(a, b, plain, flipped, shape, out, threads, start, kernel);
+            product::<Portable, _, 1, 1, 1>(a, Some(b), plain, flipped, shape, out, threads, start, kernel);
         }
     }
 }
@@ -70,23 +70,48 @@ pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: us
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if Level::has_bfloat16() => {
-            product::<Avx512Half, _, 2, 4, 6>(a, b, half, half, shape, out, threads, zero, half_avx512);
+            product::<Avx512Half, _, 2, 4, 6>(a, Some(b), half, half, shape, out, threads, zero, half_avx512);
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => {
-            product::<Floats<Avx512>, _, 4, 4, 6>(a, b, wide, wide, shape, out, threads, zero, floats_avx512);
+            product::<Floats<Avx512>, _, 4, 4, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_avx512);
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
-            product::<Floats<Avx2>, _, 4, 1, 6>(a, b, wide, wide, shape, out, threads, zero, floats_avx2);
+            product::<Floats<Avx2>, _, 4, 1, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_avx2);
         }
         #[cfg(target_arch = "aarch64")]
         Level::Neon => {
-            product::<Floats<Neon>, _, 4, 1, 6>(a, b, wide, wide, shape, out, threads, zero, floats_neon);
+            product::<Floats<Neon>, _, 4, 1, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_neon);
         }
         _ => {
             let kernel = block::<PortableHalf, 1, 1>;
-            product::<PortableHalf, _, 2, 1, 1>(a, b, half, half, shape, out, threads, zero, kernel);
+            product::<PortableHalf, _, 2, 1, 1>(a, Some(b), half, half, shape, out, threads, zero, kernel);
+        }
+    }
+}
+
+/// Products of rows x (n, d) of float32 with themselves and all later ones: out (n, n), of which what is left of a row's own may be
+/// anything.
+pub fn own(x: &[f32], d: usize, out: &mut [f32], threads: usize, level: Level) {
+    let (n, bits, zero) = (x.len() / d, f32::to_bits, |_: &[f32]| 0.0);
+    let shape = Shape { n, d, m: n };
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => {
+            product::<Floats<Avx512>, _, 4, 4, 6>(x, None, bits, bits, shape, out, threads, zero, floats_avx512);
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => {
+            product::<Floats<Avx2>, _, 4, 1, 6>(x, None, bits, bits, shape, out, threads, zero, floats_avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => {
+            product::<Floats<Neon>, _, 4, 1, 6>(x, None, bits, bits, shape, out, threads, zero, floats_neon);
+        }
+        _ => {
+            let kernel = block::<Floats<Portable>, 1, 1>;
+            product::<Floats<Portable>, _, 4, 1, 1>(x, None, bits, bits, shape, out, threads, zero, kernel);
         }
     }
 }
@@ -98,6 +123,8 @@ struct Block<'a, S: Narrow> {
     /// `[panel][step][16 columns][4 bytes]`
     panels: &'a [u8],
     steps: usize,
+    /// The first panel that is wanted.
+    from: usize,
     n: usize,
     m: usize,
     /// What the sums of each row begin with, if these are the first steps; else they are added to what is there.
@@ -107,12 +134,12 @@ struct Block<'a, S: Narrow> {
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
 
 /// Numbers of N bytes, which `of_a` and `of_b` make of what is given, P panels and Q rows in registers; sums of a row begin with its
-/// `start`. Blocks of rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over
+/// `start`. Without b rows of a are multiplied with themselves and later ones. Blocks of rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over
 /// `out` is a tenth of all.
 #[allow(clippy::too_many_arguments)]
 fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
     a: &[T],
-    b: &[T],
+    b: Option<&[T]>,
     of_a: impl Fn(T) -> u32 + Copy + Sync,
     of_b: impl Fn(T) -> u32 + Copy + Sync,
     Shape { n, d, m }: Shape,
@@ -137,16 +164,21 @@ fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: u
             .zip(to.chunks_mut(TOGETHER * steps * 64))
             .map(move |(panel, to)| (first, steps, panel, to))
     });
-    share(threads, pieces, |(first, steps, panel, to)| pack_columns::<T, N>(b, of_b, m, first, steps, panel, to));
+    share(threads, pieces, |(first, steps, panel, to)| match b {
+        Some(b) => pack_columns::<T, N>(b, of_b, m, first, steps, panel, to),
+        None => pack_own(a, of_b, d, first, steps, panel, to),
+    });
     let packed = &packed[..];
     let rows = n.div_ceil(BLOCKS * threads).next_multiple_of(Q).min(most_rows);
-    share(threads, a.chunks(rows * d).zip(out.chunks_mut(rows * m)), |(a, out)| {
+    let blocks = (0..).step_by(rows).zip(a.chunks(rows * d)).zip(out.chunks_mut(rows * m));
+    share(threads, blocks, |((row, a), out)| {
+        let from = if b.is_none() { row / LANES / P * P } else { 0 };
         let (starts, mut packed_rows): (Vec<_>, _) = (a.chunks(d).map(start).collect(), Vec::new());
         for (first, panels) in (0..).step_by(stretch).zip(packed.chunks(stretch * panels * 64)) {
             let steps = stretch.min(steps - first);
             pack_rows::<S, T, N, Q>(a, of_a, d, first * each, steps, &mut packed_rows);
             let starts = if first == 0 { &starts[..] } else { &[] };
-            let block = Block { rows: &packed_rows, panels, steps, n: out.len() / m, m, starts };
+            let block = Block { rows: &packed_rows, panels, steps, from, n: out.len() / m, m, starts };
             // SAFETY: the caller chose a kernel that the processor can run; the layout is that of the packing.
             unsafe { kernel(&block, out) };
         }
@@ -170,6 +202,25 @@ fn pack_columns<T: Copy, const N: usize>(
         for (panel, to) in (panel..m.div_ceil(LANES)).zip(to.chunks_mut(steps * 64)) {
             let columns = panel * LANES..m.min((panel + 1) * LANES);
             pack_step::<T, N>(rows, of, m, columns, &mut to[step * 64..][..64]);
+        }
+    }
+}
+
+/// Rows of a as columns, numbers from the `first` on for so many steps of one number each, as panels from one on.
+fn pack_own<T: Copy>(
+    a: &[T],
+    of: impl Fn(T) -> u32,
+    width: usize,
+    first: usize,
+    steps: usize,
+    panel: usize,
+    to: &mut [u8],
+) {
+    for (rows, to) in a[panel * LANES * width..].chunks(LANES * width).zip(to.chunks_mut(steps * 64)) {
+        for (step, to) in to.as_chunks_mut::<64>().0.iter_mut().enumerate() {
+            for (number, to) in rows[first + step..].iter().step_by(width).zip(to.as_chunks_mut::<4>().0) {
+                *to = of(*number).to_le_bytes();
+            }
         }
     }
 }
@@ -270,10 +321,10 @@ unsafe fn floats_neon(of: &Block<Floats<Neon>>, out: &mut [f32]) {
 
 #[inline(always)]
 unsafe fn block<S: Narrow, const P: usize, const Q: usize>(of: &Block<S>, out: &mut [S::Out]) {
-    let Block { rows, panels, steps, n, m, starts } = *of;
+    let Block { rows, panels, steps, from, n, m, starts } = *of;
     let stride = steps * 64;
     let part = (P * steps).div_ceil(n.div_ceil(Q)) * 64; // of the panels that come next, at each group of rows
-    for panel in (0..m.div_ceil(LANES)).step_by(P) {
+    for panel in (from..m.div_ceil(LANES)).step_by(P) {
         for group in (0..n).step_by(Q) {
             // SAFETY: the layout is that of `product`.
             unsafe {
@@ -397,6 +448,25 @@ mod tests {
                         // d sums of products below 1, in float32
                         let error = (f64::from(out[i * m + j]) - plain).abs();
                         assert!(error <= f64::from(f32::EPSILON) * (d * d) as f64, "{}: {error}", level.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_rows_with_later_ones_are_those_of_float64_on_every_version() {
+        for (n, d) in [(1, 1), (17, 5), (64, 4), (200, 600), (395, 33)] {
+            let mut random = Rng::new(5, 0);
+            let rows: Vec<f32> = (0..n * d).map(|_| random.unit() - 0.5).collect();
+            for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                let mut out = vec![f32::NAN; n * n];
+                own(&rows, d, &mut out, 2, level);
+                for (i, a) in rows.chunks(d).enumerate() {
+                    for (j, b) in rows.chunks(d).enumerate().skip(i) {
+                        let plain: f64 = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                        let error = (f64::from(out[i * n + j]) - plain).abs();
+                        assert!(error <= f64::from(f32::EPSILON) * d as f64, "{} {i} {j}: {error}", level.name());
                     }
                 }
             }

@@ -1,16 +1,19 @@
 //! Leading directions of the keys: vectors that mostly lie in a few of them have short codes, of their coordinates there.
 
+use super::bound::ROUNDOFF;
+use super::codes::sum_of_squares;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Level, Portable, Wide};
+use crate::simd::{LANES, Level, Portable, Simd};
 
-/// Directions that are multiplied together, and vectors: their sums take 12 of the 16 registers of AVX2, 24 of the 32 of NEON.
-const COLUMNS: usize = 8;
+/// Vectors that are multiplied with sixteen directions together: their sums take 12 of the 16 registers of AVX2, 24 of the 32 of NEON.
 const ROWS: usize = 6;
+/// Products summed in float32 before their sum is added in float64.
+const SUMMED: usize = 64;
 /// Directions with more are not orthonormal.
-const MOST_SLACK: f64 = 1e-4;
+const MOST_SKEW: f64 = 1e-5;
 
 /// Of a head, so that sums of 32 bits hold its products.
 pub const MOST_SHIFT: i32 = 4;
@@ -36,8 +39,8 @@ pub struct Basis {
     pub m: usize,
     /// A multiple of four of them, perhaps none.
     pub head: Head,
-    /// `[m / 8][d][8]`, with zeros behind the last direction.
-    packed: Vec<f64>,
+    /// `[m / 16][d][16]`, with zeros behind the last direction.
+    packed: Vec<f32>,
     /// How far products of coordinates and of what is left over may be, for all roundings, from the product of two vectors, in
     /// parts of the product of their lengths: docs/explanation/exactness.md.
     pub slack: f64,
@@ -47,10 +50,10 @@ impl Basis {
     /// Directions (m, d), m <= d; None if they are not orthonormal.
     pub fn new(directions: &[f64], d: usize, head: Head) -> Option<Basis> {
         let m = directions.len() / d;
-        let mut packed = vec![0.0; m.div_ceil(COLUMNS) * COLUMNS * d];
+        let mut packed = vec![0.0; m.div_ceil(LANES) * LANES * d];
         for (j, direction) in directions.chunks_exact(d).enumerate() {
             for (i, &x) in direction.iter().enumerate() {
-                packed[(j / COLUMNS * d + i) * COLUMNS + j % COLUMNS] = x;
+                packed[(j / LANES * d + i) * LANES + j % LANES] = x as f32;
             }
         }
         let mut skew = 0.0; // the square of the Frobenius norm of their products less the identity
@@ -60,45 +63,59 @@ impl Basis {
                 skew += if i == j { (product - 1.0) * (product - 1.0) } else { 2.0 * product * product };
             }
         }
-        let slack = 8.0 * (skew.sqrt() + d as f64 * (m as f64).sqrt() * 0.5f64.powi(50));
-        (slack < MOST_SLACK).then_some(Basis { d, m, head, packed, slack })
+        // Of each coordinate: numbers of both rounded to float32, sums of fused products, and a little for what float64 rounds.
+        let error = (SUMMED + 4) as f64 * ROUNDOFF * (m as f64).sqrt();
+        let skew = skew.sqrt();
+        (skew < MOST_SKEW).then_some(Basis { d, m, head, packed, slack: 8.0 * skew + 4.0 * error })
     }
 
     /// The coordinates (n, m) of vectors (n, d).
-    pub fn coordinates(&self, vectors: &[f64], out: &mut [f64], level: Level) {
+    pub fn coordinates<T: Copy + Into<f64>>(&self, vectors: &[T], out: &mut [f64], level: Level) {
+        let mut lengths = Vec::with_capacity(vectors.len() / self.d);
+        let mut narrow = Vec::with_capacity(vectors.len());
+        for vector in vectors.chunks_exact(self.d) {
+            let length = sum_of_squares(vector, |x| x).sqrt();
+            let inverse = if length > 0.0 { 1.0 / length } else { 0.0 };
+            // Of length 1: no number is too large for float32, nor are all too small.
+            narrow.extend(vector.iter().map(|&x| (x.into() * inverse) as f32));
+            lengths.push(length);
+        }
         match level {
             // SAFETY: the level is one that the processor has.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { coordinates_avx512(self, vectors, out) },
+            Level::Avx512 => unsafe { coordinates_avx512(self, &narrow, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { coordinates_avx2(self, vectors, out) },
+            Level::Avx2 => unsafe { coordinates_avx2(self, &narrow, out) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => unsafe { coordinates_neon(self, vectors, out) },
+            Level::Neon => unsafe { coordinates_neon(self, &narrow, out) },
             // SAFETY: it runs everywhere.
-            _ => unsafe { coordinates::<Portable>(self, vectors, out) },
+            _ => unsafe { coordinates::<Portable>(self, &narrow, out) },
+        }
+        for (coordinates, length) in out.chunks_exact_mut(self.m).zip(lengths) {
+            coordinates.iter_mut().for_each(|y| *y *= length);
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
-fn coordinates_avx512(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
+fn coordinates_avx512(basis: &Basis, vectors: &[f32], out: &mut [f64]) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { coordinates::<Avx512>(basis, vectors, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn coordinates_avx2(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
+fn coordinates_avx2(basis: &Basis, vectors: &[f32], out: &mut [f64]) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { coordinates::<Avx2>(basis, vectors, out) }
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-fn coordinates_neon(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
+fn coordinates_neon(basis: &Basis, vectors: &[f32], out: &mut [f64]) {
     // SAFETY: the attribute above says what the processor has.
     unsafe { coordinates::<Neon>(basis, vectors, out) }
 }
@@ -106,31 +123,36 @@ fn coordinates_neon(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
 /// # Safety
 /// The processor has the instruction set.
 #[inline(always)]
-unsafe fn coordinates<S: Wide>(basis: &Basis, vectors: &[f64], out: &mut [f64]) {
+unsafe fn coordinates<S: Simd>(basis: &Basis, vectors: &[f32], out: &mut [f64]) {
     let (d, m, n) = (basis.d, basis.m, vectors.len() / basis.d);
-    for (block, directions) in basis.packed.chunks_exact(d * COLUMNS).enumerate() {
-        let columns = block * COLUMNS..m.min((block + 1) * COLUMNS);
+    for (block, directions) in basis.packed.chunks_exact(d * LANES).enumerate() {
+        let columns = block * LANES..m.min((block + 1) * LANES);
         for first in (0..n).step_by(ROWS) {
             let mut rows = [vectors.as_ptr(); ROWS];
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = vectors[(first + r).min(n - 1) * d..][..d].as_ptr();
             }
-            // SAFETY: rows have d numbers, directions COLUMNS for each of them; the caller vouches for the instruction set.
-            let sums = unsafe {
-                let mut sums = [S::splat(0.0); ROWS];
-                for i in 0..d {
-                    let p = S::load(directions.as_ptr().add(i * COLUMNS));
-                    for r in 0..ROWS {
-                        sums[r] = S::fma(S::splat(*rows[r].add(i)), p, sums[r]);
+            let mut wide = [[0f64; LANES]; ROWS];
+            for from in (0..d).step_by(SUMMED) {
+                // SAFETY: rows have d numbers, directions LANES for each of them; the caller vouches for the instruction set.
+                unsafe {
+                    let mut sums = [S::zero(); ROWS];
+                    for i in from..d.min(from + SUMMED) {
+                        let p = S::load(directions.as_ptr().add(i * LANES));
+                        for r in 0..ROWS {
+                            sums[r] = S::fma(S::splat(*rows[r].add(i)), p, sums[r]);
+                        }
+                    }
+                    for (wide, sum) in wide.iter_mut().zip(sums) {
+                        let mut narrow = [0f32; LANES];
+                        S::store(narrow.as_mut_ptr(), sum);
+                        for (wide, narrow) in wide.iter_mut().zip(narrow) {
+                            *wide += f64::from(narrow);
+                        }
                     }
                 }
-                let mut out = [[0.0; COLUMNS]; ROWS];
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    S::store(out.as_mut_ptr(), sum);
-                }
-                out
-            };
-            for (r, sums) in sums.iter().enumerate().take(n - first) {
+            }
+            for (r, sums) in wide.iter().enumerate().take(n - first) {
                 out[(first + r) * m..][columns.clone()].copy_from_slice(&sums[..columns.len()]);
             }
         }
@@ -142,21 +164,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coordinates_are_products() {
-        for (n, d, m) in [(1, 1, 1), (7, 20, 17), (14, 33, 16)] {
-            // Rows of zeros but for a sign each, in some order: orthonormal.
-            let at = |j: usize| (j * 7 + 3) % d;
-            let directions: Vec<f64> =
-                (0..m * d).map(|i| if at(i / d) == i % d { 1.0 - 2.0 * (i % 2) as f64 } else { 0.0 }).collect();
-            let vectors: Vec<f64> = (0..n * d).map(|i| ((i * 104_729 % 97) as f64 - 48.0) / 32.0).collect();
+    fn coordinates_are_products_within_the_slack() {
+        for (n, d, m) in [(1, 1, 1), (7, 20, 17), (14, 33, 16), (13, 300, 40)] {
+            // Reflections at a vector are orthonormal.
+            let normal: Vec<f64> = (0..d).map(|i| 1.0 + (i * 7919 % 13) as f64).collect();
+            let squares: f64 = normal.iter().map(|x| x * x).sum();
+            let entry = |i: usize, j: usize| f64::from(i == j) - 2.0 * normal[i] * normal[j] / squares;
+            let directions: Vec<f64> = (0..m * d).map(|i| entry(i / d, i % d)).collect();
             let basis = Basis::new(&directions, d, Head::default()).unwrap();
-            for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                let mut out = vec![f64::NAN; n * m];
-                basis.coordinates(&vectors, &mut out, level);
-                for (i, x) in vectors.chunks(d).enumerate() {
-                    for (j, p) in directions.chunks(d).enumerate() {
-                        let product: f64 = x.iter().zip(p).map(|(x, p)| x * p).sum(); // one number, exact
-                        assert_eq!(out[i * m + j], product);
+            for scale in [1.0, 1e-43f32, 1e38] {
+                let vectors: Vec<f32> = (0..n * d).map(|i| (i * 104_729 % 97) as f32 / 48.0 * scale - scale).collect();
+                for level in Level::ALL.into_iter().filter(|level| level.available()) {
+                    let mut out = vec![f64::NAN; n * m];
+                    basis.coordinates(&vectors, &mut out, level);
+                    for (x, y) in vectors.chunks(d).zip(out.chunks(m)) {
+                        let product = |p: &[f64]| x.iter().zip(p).map(|(&x, p)| f64::from(x) * p).sum::<f64>();
+                        let errors = directions.chunks(d).zip(y).map(|(p, y)| (product(p) - y).powi(2));
+                        let error = errors.sum::<f64>().sqrt();
+                        assert!(
+                            error <= basis.slack / 4.0 * sum_of_squares(x, |x| x).sqrt(),
+                            "{} {error}",
+                            level.name()
+                        );
                     }
                 }
             }
@@ -165,8 +194,10 @@ mod tests {
 
     #[test]
     fn slack_tells_of_directions_that_are_not_orthonormal() {
-        assert!(Basis::new(&[1.0, 0.0, 0.0, 1.0], 2, Head::default()).unwrap().slack < 1e-12);
-        assert!(Basis::new(&[1.0, 0.0, 1e-6, 1.0], 2, Head::default()).unwrap().slack > 8e-6);
-        assert!(Basis::new(&[1.0, 0.0, 0.1, 1.0], 2, Head::default()).is_none());
+        let of = |directions| Basis::new(directions, 2, Head::default());
+        let least = of(&[1.0, 0.0, 0.0, 1.0]).unwrap().slack;
+        assert!(least < 1e-4);
+        assert!(of(&[1.0, 0.0, 1e-6, 1.0]).unwrap().slack > least + 8e-6);
+        assert!(of(&[1.0, 0.0, 0.1, 1.0]).is_none());
     }
 }

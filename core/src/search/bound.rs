@@ -9,7 +9,7 @@ use super::codes::{Codes, MOST_DIMENSIONS, whole};
 use crate::simd::Int8;
 
 /// Unit roundoff of float32.
-const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
+pub const ROUNDOFF: f64 = 1.0 / (1u64 << 24) as f64;
 /// A bound's terms are made larger by this part, for what is rounded while they are computed and added, in float32 too.
 const MARGIN: f64 = 1.0 + 16.0 * ROUNDOFF;
 /// Queries that are shorter or longer than the keys' unit by more than this are not scanned by codes.
@@ -124,7 +124,8 @@ impl Query {
         // float64 in the norms and in the score that it is compared with.
         let roundings = 8.0 * ROUNDOFF + (2.0 * d + 16.0) * 0.5f64.powi(52);
         let slack = codes.basis.as_ref().map_or(0.0, |basis| basis.slack);
-        let float = (roundings + slack) * a * (1.0 + lost);
+        let longest = a * (1.0 + slack); // coordinates may be so much longer than the vector
+        let float = (roundings + slack) * longest * (1.0 + lost);
         let outside = |coordinates: &[f64]| {
             let inside = coordinates.iter().map(|y| y * y).sum::<f64>() / squared_norm;
             ((1.0 - inside).max(0.0) + slack).sqrt() * a
@@ -155,7 +156,12 @@ impl Query {
             start,
             after_head,
             half: half as f32,
-            factors: [up(a + a * lost + float), up(a * lost + float), up(roundings * half), up(constant)],
+            factors: [
+                up(longest + longest * lost + float),
+                up(longest * lost + float),
+                up(roundings * half),
+                up(constant),
+            ],
             rest: up(rest),
             head_rest: up(outside(&coordinates[..head.m])),
             per_key_unit,

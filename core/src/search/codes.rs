@@ -227,13 +227,13 @@ fn fill(part: Part, source: Source) {
     let (n, m) = (vectors.len() / d, basis.map_or(d, |basis| basis.m));
     let width = 4 * m.div_ceil(4);
     let mut codes = vec![ZERO; width * PANEL]; // of a panel, key after key
-    let (mut wide, mut coordinates) = (Vec::new(), vec![0.0; m * PANEL]);
+    let (mut some, mut coordinates) = (Vec::new(), vec![0.0; m * PANEL]);
     for (i, panel) in part.panels.chunks_exact_mut(width * PANEL).enumerate() {
         let first = part.first + i * PANEL;
         if let Some(basis) = basis {
-            wide.clear();
-            wide.extend((first..n.min(first + PANEL)).flat_map(|at| source.vector(at)).map(|&x| f64::from(x)));
-            basis.coordinates(&wide, &mut coordinates, level);
+            some.clear();
+            (first..n.min(first + PANEL)).for_each(|at| some.extend_from_slice(source.vector(at)));
+            basis.coordinates(&some, &mut coordinates, level);
         }
         for (j, codes) in codes.chunks_exact_mut(width).enumerate() {
             let at = i * PANEL + j;
@@ -307,7 +307,7 @@ pub fn whole(x: f64) -> f64 {
 }
 
 #[inline(always)]
-fn sum_of_squares<T: Copy + Into<f64>>(x: &[T], part: impl Fn(f64) -> f64) -> f64 {
+pub fn sum_of_squares<T: Copy + Into<f64>>(x: &[T], part: impl Fn(f64) -> f64) -> f64 {
     let (chunks, rest) = x.as_chunks::<16>();
     let mut sums = [0f64; 16];
     for chunk in chunks {

@@ -4,8 +4,9 @@
 use super::best::Best;
 use super::bound::{key_floor, lowered};
 use super::codes::{Codes, TILE};
-use super::exact::Hit;
+use super::exact::{Exact, Hit};
 use super::scan::Task;
+use super::strip::nearest;
 use super::{Found, Goal, Keys, Metric, Own, Queries, Request, Statistics, Totals, in_parallel, search};
 use crate::simd::Level;
 use std::ops::Range;
@@ -153,6 +154,9 @@ impl Graph {
         stop: &dyn Fn() -> bool,
     ) {
         let (places, codes, d) = (self.places(strip), self.codes.as_deref(), vectors.len() / self.n);
+        if stage == 0 && self.among_themselves(vectors, strip, level, totals) {
+            return;
+        }
         let rows = rows_of(codes, places.clone());
         let queries: Vec<f64> = rows.iter().flat_map(|row| &vectors[row * d..][..d]).map(|&x| f64::from(x)).collect();
         let task = Task {
@@ -180,6 +184,27 @@ impl Graph {
             }
         }
         totals.add(statistics);
+    }
+
+    /// Compare a strip of codes in an order of their own with itself by products in float32, if that can be.
+    fn among_themselves(&self, vectors: &[f32], strip: usize, level: Level, totals: &Totals) -> bool {
+        let Some(codes) = self.codes.as_deref().filter(|codes| codes.is_ordered()) else { return false };
+        let (places, d) = (self.places(strip), vectors.len() / self.n);
+        let keys: Vec<&[f32]> = places.clone().map(|place| &vectors[codes.row(place) * d..][..d]).collect();
+        let mut bests = self.strips[strip].lock().expect("no thread panics while it holds this");
+        let mut rescored = 0;
+        let done = nearest(&keys, &codes.norms[places.clone()], codes.unit, self.metric, self.k, level, |key, near| {
+            let query: Vec<f64> = keys[key].iter().map(|&x| f64::from(x)).collect();
+            let exact = Exact::new(self.metric, &query, level);
+            rescored += near.len() as u64;
+            for &other in near {
+                let hit = Hit::new(exact.score(keys[other]), codes.row(places.start + other) as u64);
+                tell(&mut bests[key], hit, Some(codes), self.metric, d, places.start + key);
+            }
+        });
+        let pairs = if done { (places.len() * places.len()) as u64 } else { 0 };
+        totals.add(Statistics { scanned: pairs, candidates: rescored, rescored });
+        done
     }
 
     /// Of each row its neighbours, best first; all steps are done.

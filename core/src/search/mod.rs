@@ -2,7 +2,7 @@
 //!
 //! `codes.rs` turns keys into codes, or their coordinates in a basis (`basis.rs`), `tile.rs` multiplies them, `bound.rs` says how far a product may be from the score it stands
 //! for, `best.rs` keeps the keys that may be answers, `exact.rs` scores them, `scan.rs` is one thread's work, and here it is
-//! shared out. docs/explanation/exactness.md proves that no answer is lost.
+//! shared out; `graph.rs` compares keys with themselves, those alike by `strip.rs`. docs/explanation/exactness.md proves that no answer is lost.
 
 mod basis;
 mod best;
@@ -11,6 +11,7 @@ mod codes;
 mod exact;
 mod graph;
 mod scan;
+mod strip;
 mod tile;
 
 pub use basis::{Basis, Head, MOST_SHIFT};
