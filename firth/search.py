@@ -24,6 +24,7 @@ CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning th
 TRIED_FROM = 1.5e9  # pairs of a query and a key: to compare their codes takes ten times as long as to try directions
 ORDERED_FROM = 1.5e11  # products of numbers in a graph, n^2 d: an order and directions are worth their time, measured
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
+GRAPH_STEP_S = 1.0  # of a graph, whose threads wait for each other at its end; the core hears Ctrl-C before
 FEWEST = 64  # rows in a step
 MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
 FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
@@ -140,7 +141,7 @@ class Index:
         while done < 1.0:
             began = time.perf_counter()
             done = graph.step(pairs, self._threads)
-            pairs = _next_size(pairs, began)
+            pairs = _next_size(pairs, began, GRAPH_STEP_S)
             yield int(n * done)
         return Graph(*graph.finish(), metric)
 
@@ -386,6 +387,6 @@ def _parts(rows: int, multiplications: int, first: int | None = None) -> Iterato
         size = _next_size(size, began)
 
 
-def _next_size(size: int, began: float) -> int:
-    """The size of a step, after one of this size, that takes about STEP_S."""
-    return max(FEWEST, int(size * min(4.0, max(0.25, STEP_S / max(time.perf_counter() - began, 1e-6)))))
+def _next_size(size: int, began: float, step_s: float = STEP_S) -> int:
+    """The size of a step, after one of this size, that takes about so long."""
+    return max(FEWEST, int(size * min(4.0, max(0.25, step_s / max(time.perf_counter() - began, 1e-6)))))

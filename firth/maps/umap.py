@@ -13,7 +13,8 @@ from firth.results import Graph
 from firth.steps import Progress, drain
 
 MANY_EPOCHS, FEW_EPOCHS, MANY_UP_TO = 500, 200, 10_000  # umap-learn's
-RATE, PLACING_RATE, PLACING_EPOCHS = 1.0, 0.25, 3  # umap-learn's: points are placed in a third of the epochs
+RATE, LEAST_RATE = 1.0, 0.4  # at first: umap-learn's, and where there are more epochs
+PLACING_RATE, PLACING_EPOCHS = 0.25, 3  # umap-learn's: points are placed in a third of the epochs
 FURTHEST, NOISE = 10.0, 1e-4  # of a start's coordinates: umap-learn's
 SPECTRAL_UP_TO = 200_000  # points; beyond them the smoothest functions cost more than they help
 WIDTH = 8  # vectors that the core filters at a time
@@ -52,7 +53,8 @@ def umap(
         init = beginning(vectors, weights, dims, seed)
     points = np.ascontiguousarray(init, np.float32) if done else scaled(init, seed)
     a, b = curve(min_dist, spread)
-    layout = _core.Umap(weights, points, None, a, b, RATE, n_epochs, negative_sample_rate, seed, done)
+    rate = float(np.clip(FEW_EPOCHS / n_epochs, LEAST_RATE, RATE))  # as far in all, in smaller steps, which keep more of the start
+    layout = _core.Umap(weights, points, None, a, b, rate, n_epochs, negative_sample_rate, seed, done)
     loss = partial(layout.cross_entropy, LOSS_PAIRS)
     points, told = yield from moved("UMAP", n_epochs, layout, loss, keep=keep, done=done, frames=frames)
     return points, {**told, "cross_entropy": layout.cross_entropy(FINAL_PAIRS)}
