@@ -53,7 +53,8 @@ def umap(
         init = beginning(vectors, weights, dims, seed)
     points = np.ascontiguousarray(init, np.float32) if done else scaled(init, seed)
     a, b = curve(min_dist, spread)
-    rate = float(np.clip(FEW_EPOCHS / n_epochs, LEAST_RATE, RATE))  # as far in all, in smaller steps, which keep more of the start
+    # As far in all, in smaller steps, which keep more of the start.
+    rate = float(np.clip(FEW_EPOCHS / n_epochs, LEAST_RATE, RATE))
     layout = _core.Umap(weights, points, None, a, b, rate, n_epochs, negative_sample_rate, seed, done)
     loss = partial(layout.cross_entropy, LOSS_PAIRS)
     points, told = yield from moved("UMAP", n_epochs, layout, loss, keep=keep, done=done, frames=frames)
