@@ -138,7 +138,7 @@ mod tests {
             let rows: Vec<f32> = (0..n * d).map(|_| random.unit() - 0.5).collect();
             // So like each other that products in float32 are not in the order of scores.
             let noise = [1e-6, 1e-5, 1e-4, 1e-3];
-            let mut tie = |i: usize| 1.0 + (i % d % 7) as f32 + noise[i / d % 4] * random.unit();
+            let tie = |i: usize| 1.0 + (i % d % 7) as f32 + noise[i / d % 4] * random.unit();
             let near_ties: Vec<f32> = (0..n * d).map(tie).collect();
             for (metric, level) in Metric::ALL.into_iter().flat_map(|metric| Level::ALL.map(|level| (metric, level))) {
                 if level.available() {
