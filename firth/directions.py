@@ -39,19 +39,24 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
     apart = len(sample) // QUERIES
     best = np.partition(sample[::apart] @ sample.T, -2, axis=1)[:, -2]  # but for the query itself
 
-    def cost(coordinates: np.ndarray) -> float:
+    def cost(coordinates: np.ndarray, largest: np.ndarray) -> float:
         m = coordinates.shape[1]
         left = np.sqrt(np.maximum(0.0, 1.0 - (coordinates * coordinates).sum(axis=1)))
-        error = np.abs(coordinates).max(axis=1) / 127 * np.sqrt(m / 12)
+        error = largest / 127 * np.sqrt(m / 12)
         bound = np.outer(left[::apart], left) + error[::apart, None] + error
         candidates = (coordinates[::apart] @ coordinates.T + bound >= best[:, None]).mean()
         return m + candidates * (CANDIDATE + EACH * d)
 
+    def of_turned(coordinates: np.ndarray) -> np.ndarray:
+        # The largest of m normal numbers: turning changes nothing else.
+        m = coordinates.shape[1]
+        return np.linalg.norm(coordinates, axis=1) * np.sqrt(2 * np.log(m) / m)
+
     along = sample @ directions.T.astype(np.float32)
     sizes = sorted({d // share // MULTIPLE * MULTIPLE for share in SHARES} - {0})
     sizes = [m for m in sizes if m <= len(directions)]
-    costs = [cost(along[:, :m] @ _turn(m).astype(np.float32)) for m in sizes]
-    if not costs or min(costs) >= WORTH * cost(sample):
+    costs = [cost(along[:, :m], of_turned(along[:, :m])) for m in sizes]
+    if not costs or min(costs) >= WORTH * cost(sample, np.abs(sample).max(axis=1)):
         return None
     return np.ascontiguousarray(directions[: sizes[int(np.argmin(costs))]])
 

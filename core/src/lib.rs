@@ -618,7 +618,7 @@ mod door {
 
         /// The normalised adjacency times x, (n, 8).
         fn times<'py>(&self, py: Python<'py>, x: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-            let x = x.as_slice()?;
+            let x = x.as_slice()?.to_vec();
             let out = py.detach(|| self.pool.install(|| spectral::Walk::new(&self.graph).times(x)));
             PyArray1::from_vec(py, out).reshape([self.graph.len(), spectral::WIDTH])
         }

@@ -402,7 +402,6 @@ def map_space_steps(
     n_epochs = umap.default_epochs(n) if n_epochs is None else check_int("n_epochs", n_epochs, 1, 2**31)
     in_order = np.array_equal(rows, np.arange(len(space)))  # nothing is copied then
     vectors = space.vectors if in_order else space.vectors[rows]
-    vectors = _unit(vectors) if metric == "cosine" else vectors
     by_trust = colour == TRUST and TRUST not in space.columns
     colours = (
         column_colours(space, colour, rows) if colour is not None and not by_trust else None
@@ -410,9 +409,13 @@ def map_space_steps(
     begin = None if init is None else _start(init, space, rows, vectors, dims, metric)
     going: dict[str, Any] = {"threads": threads, "init": begin, "keep": keep_on_interrupt, "frames": frames}
 
+    def compared() -> np.ndarray:
+        """Vectors as the metric compares them: a copy for those alone who ask."""
+        return _unit(vectors) if metric == "cosine" else vectors
+
     recipe: dict[str, Any] = {"method": method, "dims": dims, "metric": metric, "seed": seed}
     if method == "pca":
-        points, told = yield from pca(vectors, dims)
+        points, told = yield from pca(compared(), dims)
     elif method == "umap":
         k = min(n_neighbors, n) - 1
         graph = yield from staged(neighbors_steps(vectors, k, metric=metric), "neighbours", n)
@@ -425,7 +428,7 @@ def map_space_steps(
         }
         recipe |= {"n_neighbors": k + 1, **options}
         done = _done(init, space, rows, recipe, n_epochs)
-        points, told = yield from umap.umap(vectors, graph, dims, **options, **going, done=done)
+        points, told = yield from umap.umap(compared, graph, dims, **options, **going, done=done)
     else:
         perplexity = min(perplexity, (n - 1) / 3)
         k = min(n - 1, tsne.neighbours_wanted(perplexity))
@@ -433,7 +436,7 @@ def map_space_steps(
         options = {"perplexity": perplexity, "seed": seed}
         recipe |= options
         done = _done(init, space, rows, recipe, tsne.ITERATIONS)
-        points, told = yield from tsne.tsne(vectors, graph, dims, **options, **going, done=done)
+        points, told = yield from tsne.tsne(compared(), graph, dims, **options, **going, done=done)
     if "interrupted_at" in told:
         recipe["interrupted_at"] = told.pop("interrupted_at")
     if not np.isfinite(points).all():
@@ -444,7 +447,7 @@ def map_space_steps(
         colours = Colours("number", "share of true neighbours kept", trust(vectors, points, metric=metric))
     elif colours is None:
         yield Progress("clusters", 0, 1)
-        colours = cluster_colours(vectors, space.labels[rows].tolist(), seed)
+        colours = cluster_colours(compared(), space.labels[rows].tolist(), seed)
     yield Progress("clusters", 1, 1)
     shown = told.pop("frames", [])
     return Map(space, points, rows, method, colours, {**quality, **told}, recipe, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -30,7 +31,7 @@ def default_epochs(n: int) -> int:
 
 
 def umap(
-    vectors: np.ndarray,
+    vectors: Callable[[], np.ndarray],
     graph: Graph,
     dims: int,
     *,
@@ -45,12 +46,15 @@ def umap(
     done: int = 0,
     frames: int = 0,
 ) -> Reduced:
-    """Reduce to (n, dims); tells the cross entropy a point. Where epochs are done, it goes on from `init` as it is."""
+    """Reduce to (n, dims); tells the cross entropy a point.
+
+    Vectors are asked for where the graph does not tell where to start. Where epochs are done, it goes on from `init` as it is.
+    """
     yield Progress("start", 0, 1)
     rows, distances = graph_arrays(graph, np.float32)
     weights = _core.Weights.fuzzy(rows, distances, 1 / n_epochs, threads)
     if init is None:
-        init = beginning(vectors, weights, dims, seed)
+        init = beginning(vectors, weights, len(rows), dims, seed)
     points = np.ascontiguousarray(init, np.float32) if done else scaled(init, seed)
     a, b = curve(min_dist, spread)
     # As far in all, in smaller steps, which keep more of the start.
@@ -95,12 +99,11 @@ def mean_of_neighbours(points: np.ndarray, rows: np.ndarray, weights: np.ndarray
     return np.einsum("qk,qkd->qd", shares, points[rows]).astype(np.float32)
 
 
-def beginning(vectors: np.ndarray, weights: _core.Weights, dims: int, seed: int) -> np.ndarray:
+def beginning(vectors: Callable[[], np.ndarray], weights: _core.Weights, n: int, dims: int, seed: int) -> np.ndarray:
     """Where points start: the smoothest functions on the graph; principal components where it falls apart or is very large."""
-    n = len(vectors)
     if 4 * WIDTH <= n <= SPECTRAL_UP_TO and weights.components() == 1:
         return spectral(weights, dims, seed)
-    return start(vectors, dims)
+    return start(vectors(), dims)
 
 
 def scaled(points: np.ndarray, seed: int) -> np.ndarray:
