@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -409,6 +409,7 @@ def map_space_steps(
     begin = None if init is None else _start(init, space, rows, vectors, dims, metric)
     going: dict[str, Any] = {"threads": threads, "init": begin, "keep": keep_on_interrupt, "frames": frames}
 
+    @cache
     def compared() -> np.ndarray:
         """Vectors as the metric compares them: a copy for those alone who ask."""
         return _unit(vectors) if metric == "cosine" else vectors
