@@ -63,55 +63,54 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
 
 /// out (n, m) = a (n, d) x b (d, m) of bfloat16, summed in float32.
 pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: usize, level: Level) {
-    let half = |bits: u16| u32::from(bits);
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    let wide = |bits: u16| u32::from(bits) << 16; // float32
-    let zero = |_: &[u16]| 0.0;
+    let (half, zero) = (|bits: u16| u32::from(bits), |_: &[u16]| 0.0);
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if Level::has_bfloat16() => {
             product::<Avx512Half, _, 2, 4, 6>(a, Some(b), half, half, shape, out, threads, zero, half_avx512);
         }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
-            product::<Floats<Avx512>, _, 4, 4, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_avx512);
-        }
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            product::<Floats<Avx2>, _, 4, 1, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_avx2);
-        }
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon => {
-            product::<Floats<Neon>, _, 4, 1, 6>(a, Some(b), wide, wide, shape, out, threads, zero, floats_neon);
-        }
-        _ => {
+        Level::Portable => {
             let kernel = block::<PortableHalf, 1, 1>;
             product::<PortableHalf, _, 2, 1, 1>(a, Some(b), half, half, shape, out, threads, zero, kernel);
         }
+        _ => floats(a, Some(b), |bits| u32::from(bits) << 16, shape, out, threads, level),
     }
 }
 
 /// Products of rows x (n, d) of float32 with themselves and all later ones: out (n, n), of which what is left of a row's own may be
 /// anything.
 pub fn own(x: &[f32], d: usize, out: &mut [f32], threads: usize, level: Level) {
-    let (n, bits, zero) = (x.len() / d, f32::to_bits, |_: &[f32]| 0.0);
-    let shape = Shape { n, d, m: n };
+    let n = x.len() / d;
+    floats(x, None, f32::to_bits, Shape { n, d, m: n }, out, threads, level);
+}
+
+/// The product of numbers that `bits` makes float32.
+fn floats<T: Copy + Sync>(
+    a: &[T],
+    b: Option<&[T]>,
+    bits: impl Fn(T) -> u32 + Copy + Sync,
+    shape: Shape,
+    out: &mut [f32],
+    threads: usize,
+    level: Level,
+) {
+    let zero = |_: &[T]| 0.0;
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => {
-            product::<Floats<Avx512>, _, 4, 4, 6>(x, None, bits, bits, shape, out, threads, zero, floats_avx512);
+            product::<Floats<Avx512>, _, 4, 4, 6>(a, b, bits, bits, shape, out, threads, zero, floats_avx512);
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
-            product::<Floats<Avx2>, _, 4, 1, 6>(x, None, bits, bits, shape, out, threads, zero, floats_avx2);
+            product::<Floats<Avx2>, _, 4, 1, 6>(a, b, bits, bits, shape, out, threads, zero, floats_avx2);
         }
         #[cfg(target_arch = "aarch64")]
         Level::Neon => {
-            product::<Floats<Neon>, _, 4, 1, 6>(x, None, bits, bits, shape, out, threads, zero, floats_neon);
+            product::<Floats<Neon>, _, 4, 1, 6>(a, b, bits, bits, shape, out, threads, zero, floats_neon);
         }
         _ => {
             let kernel = block::<Floats<Portable>, 1, 1>;
-            product::<Floats<Portable>, _, 4, 1, 1>(x, None, bits, bits, shape, out, threads, zero, kernel);
+            product::<Floats<Portable>, _, 4, 1, 1>(a, b, bits, bits, shape, out, threads, zero, kernel);
         }
     }
 }
@@ -134,8 +133,8 @@ struct Block<'a, S: Narrow> {
 type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
 
 /// Numbers of N bytes, which `of_a` and `of_b` make of what is given, P panels and Q rows in registers; sums of a row begin with its
-/// `start`. Without b rows of a are multiplied with themselves and later ones. Blocks of rows are shared out among threads, and so is all that is not the kernel: at its rate a pass of one thread over
-/// `out` is a tenth of all.
+/// `start`. Without b rows of a are multiplied with themselves and later ones. Blocks of rows are shared out among threads, and so
+/// is all that is not the kernel: at its rate a pass of one thread over `out` is a tenth of all.
 #[allow(clippy::too_many_arguments)]
 fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
     a: &[T],

@@ -287,7 +287,7 @@ fn likely(k: usize, share: f64) -> Option<usize> {
     })
 }
 
-fn nth_largest(numbers: &mut [f32], n: usize) -> f32 {
+pub fn nth_largest(numbers: &mut [f32], n: usize) -> f32 {
     *numbers.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1
 }
 

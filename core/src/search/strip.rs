@@ -3,6 +3,7 @@
 
 use super::Metric;
 use super::bound::{ROUNDOFF, lowered};
+use super::scan::nth_largest;
 use crate::product::own;
 use crate::simd::Level;
 
@@ -60,8 +61,11 @@ pub fn nearest(
         let error = size * (d as f64 + 16.0) * 2.0 * ROUNDOFF + d as f64 * 0.5f64.powi(100);
         let least = lowered(f64::from(kth_largest(&values, k, &mut some)) - 2.0 * error);
         near.clear();
-        reaching(&values, least, |other, _| near.push(other));
-        near.retain(|&other| other != key);
+        reaching(&values, least, |other, _| {
+            if other != key {
+                near.push(other);
+            }
+        });
         tell(key, &near);
     }
     true
@@ -72,7 +76,6 @@ fn kth_largest(values: &[f32], k: usize, some: &mut Vec<f32>) -> f32 {
     if k > values.len() {
         return f32::NEG_INFINITY;
     }
-    let kth = |some: &mut Vec<f32>| *some.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1;
     // The k-th of some parts' largest is no larger, and most numbers are below it.
     let part = values.len() / (PARTS * k);
     let least = if part > 1 {
@@ -80,13 +83,13 @@ fn kth_largest(values: &[f32], k: usize, some: &mut Vec<f32>) -> f32 {
         some.extend(
             values.chunks(part).map(|part| part.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })),
         );
-        kth(some)
+        nth_largest(some, k)
     } else {
         f32::NEG_INFINITY
     };
     some.clear();
     reaching(values, least, |_, value| some.push(value));
-    kth(some)
+    nth_largest(some, k)
 }
 
 /// Tell of all numbers that reach the least, and where they are.
