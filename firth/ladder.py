@@ -145,10 +145,12 @@ def _ways(n: int, threads: int) -> tuple[list[Way], dict[str, str]]:
         left_out["JAX"] = "not installed: pip install 'firth[transformer]'"
     else:
         ways.append(("JAX", "compiled by XLA; compiled before the clock starts", n, whole, _jax(n, "cpu")))
-    native = "two products a lane" if _core.has_bfloat16() else "widened to float32 as they are packed"
+    codes, halves = _core.product_instructions()
+    unit = "a matrix unit takes 16 rows and columns at once (AMX)"
+    native = {"amx": unit, "avx512_bf16": "two products a lane"}.get(halves, "widened to float32 as they are packed")
     why = f"half the bytes a number; {native}"
     ways.append(("bfloat16, firth's core", why, n, 1.5 * whole, _half(n, threads)))
-    why = f"a quarter of the bytes, four products a lane ({_core.simd_level()})"
+    why = f"a quarter of the bytes; {unit if codes == 'amx' else f'four products a lane ({codes})'}"
     ways.append(("int8, firth's core", why, n, 2 * whole, _int8(n, threads)))
     if _gpu() is None:
         left_out["GPU"] = "none that JAX finds"

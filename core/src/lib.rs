@@ -21,7 +21,7 @@ mod door {
     use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
     use crate::product::Shape;
     use crate::search::{self, Codes, Goal, Head, MOST_DIMENSIONS, MOST_SHIFT, Metric, Own, Queries};
-    use crate::simd::Level;
+    use crate::simd::{Level, matrix_product};
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
     use crate::text::store::{Ids, Renumber};
@@ -70,11 +70,13 @@ mod door {
         Ok(py.detach(|| crate::peak::peak_flops(level, threads, Duration::from_millis(200))))
     }
 
-    /// Products and sums of codes of eight bits a second that this machine reaches at most, measured likewise.
+    /// Products and sums of codes of eight bits a second that this machine reaches at most, measured likewise; without its matrix
+    /// unit, if so asked.
     #[pyfunction]
-    fn peak_int8_ops(py: Python<'_>, threads: usize) -> PyResult<f64> {
+    #[pyo3(signature = (threads, by_matrix = true))]
+    fn peak_int8_ops(py: Python<'_>, threads: usize, by_matrix: bool) -> PyResult<f64> {
         let level = Level::chosen().map_err(PyValueError::new_err)?;
-        Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200))))
+        Ok(py.detach(|| crate::peak::peak_int8_ops(level, threads, Duration::from_millis(200), by_matrix)))
     }
 
     /// Bytes a second that so many threads read from memory at once, each so many of its own, measured likewise.
@@ -83,10 +85,13 @@ mod door {
         py.detach(|| crate::peak::read_rate(bytes, threads, Duration::from_millis(200)))
     }
 
-    /// Whether the processor multiplies bfloat16 faster than float32, and firth lets it.
+    /// By which instructions codes of eight bits are multiplied, and numbers of bfloat16: "amx", "avx512_bf16" or, widened,
+    /// those of float32.
     #[pyfunction]
-    fn has_bfloat16() -> bool {
-        Level::chosen() == Ok(Level::Avx512) && Level::has_bfloat16()
+    fn product_instructions() -> PyResult<(&'static str, &'static str)> {
+        let level = Level::chosen().map_err(PyValueError::new_err)?;
+        let codes = if matrix_product(level).is_some() { "amx" } else { level.for_codes().name() };
+        Ok((codes, crate::product::bfloat16_instructions(level)))
     }
 
     /// out (n, m) = a (n, d) x b (d, m), codes of eight bits.
@@ -1170,7 +1175,7 @@ mod door {
         module.add_function(wrap_pyfunction!(peak_flops, module)?)?;
         module.add_function(wrap_pyfunction!(peak_int8_ops, module)?)?;
         module.add_function(wrap_pyfunction!(read_rate, module)?)?;
-        module.add_function(wrap_pyfunction!(has_bfloat16, module)?)?;
+        module.add_function(wrap_pyfunction!(product_instructions, module)?)?;
         module.add_function(wrap_pyfunction!(int8_product, module)?)?;
         module.add_function(wrap_pyfunction!(bfloat16_product, module)?)?;
         module.add_function(wrap_pyfunction!(all_finite, module)?)?;

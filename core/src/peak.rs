@@ -5,6 +5,8 @@ use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, Portable, Simd};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::simd::{MATRIX_CODES, MATRIX_ROWS, Unit, matrix_product, multiply_nothing};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -36,12 +38,15 @@ pub fn peak_flops(level: Level, threads: usize, duration: Duration) -> f64 {
     sum_over(threads, work)
 }
 
-/// The same of codes of eight bits, as search multiplies them.
-pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration) -> f64 {
+/// The same of codes of eight bits, as search multiplies them: by a matrix unit, if it may be and there is one.
+pub fn peak_int8_ops(level: Level, threads: usize, duration: Duration, by_matrix: bool) -> f64 {
+    let _ = by_matrix; // not asked where no unit is known
     let work = || {
         // SAFETY: `level` is one that the processor has.
         unsafe {
             match level.for_codes() {
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                level if by_matrix && matrix_product(level).is_some() => rate_of_tiles(duration),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512 => rate_int8_avx512(duration),
                 #[cfg(target_arch = "x86_64")]
@@ -79,6 +84,23 @@ fn sum_over(threads: usize, work: impl Fn() -> f64 + Sync) -> f64 {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
         handles.into_iter().map(|handle| handle.join().expect("a measuring thread panicked")).sum()
     })
+}
+
+/// # Safety
+/// There is a matrix unit.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+unsafe fn rate_of_tiles(duration: Duration) -> f64 {
+    let _unit = Unit::new(matrix_product(Level::Avx512));
+    let (mut rounds, began) = (0, Instant::now());
+    loop {
+        // SAFETY: it is set up.
+        unsafe { multiply_nothing(ROUNDS) };
+        rounds += ROUNDS;
+        let took = began.elapsed();
+        if took >= duration {
+            break (rounds * 2 * (4 * MATRIX_ROWS * MATRIX_CODES * LANES) as u64) as f64 / took.as_secs_f64();
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -192,8 +214,10 @@ mod tests {
         for level in Level::ALL.into_iter().filter(|level| level.available()) {
             let peak = peak_flops(level, 2, Duration::from_millis(5));
             assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
-            let peak = peak_int8_ops(level, 2, Duration::from_millis(5));
-            assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
+            for by_matrix in [false, true] {
+                let peak = peak_int8_ops(level, 2, Duration::from_millis(5), by_matrix);
+                assert!(peak.is_finite() && peak > 0.0, "{}: {peak}", level.name());
+            }
         }
         let rate = read_rate(1 << 20, 2, Duration::from_millis(5));
         assert!(rate.is_finite() && rate > 0.0, "{rate}");

@@ -3,7 +3,8 @@
 //!
 //! b is packed once, as panels of sixteen columns, `[panel][step][16 columns][4 bytes]`; rows of a lie in groups of Q, and a
 //! step of each is four bytes that the kernel spreads over a register. P panels times Q rows of sums stay in registers
-//! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008).
+//! (K. Goto and R. van de Geijn: Anatomy of high-performance matrix multiplication, 2008). A matrix unit takes sixteen steps of
+//! sixteen rows and columns at once: two panels times 32 rows.
 
 use crate::matrix::mapped;
 use crate::search::share;
@@ -11,14 +12,20 @@ use crate::search::share;
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
-use crate::simd::{Floats, LANES, Level, Narrow, Portable, PortableHalf, prefetch_far, prefetch_for_writing};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::simd::{CodeTiles, HalfTiles, Unit, has_matrix_bfloat16, matrix_product};
+use crate::simd::{Floats, LANES, Level, Narrow, Numbers, Portable, PortableHalf, prefetch_far, prefetch_for_writing};
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+use crate::simd::{MATRIX_ROWS, TileSums, Tiles};
 use std::ops::Range;
 
 /// Steps at a time, and rows, which stay in the second-level cache, 240 or 384 KiB. A lone panel of so many steps, 20 KiB, stays in a
-/// first-level cache; four, 128 KiB, beside the rows. Fewer, and sums come and go too often.
+/// first-level cache; four, or two of a matrix unit's, beside the rows. Fewer, and sums come and go too often.
 const fn steps_and_rows(panels: usize) -> (usize, usize) {
     if panels == 1 { (320, 192) } else { (512, 192) }
 }
+/// Steps, rows and columns that a matrix unit takes at once.
+const TILE: usize = 16;
 
 /// Blocks of rows for each thread, at least, lest one wait long for another.
 const BLOCKS: usize = 8;
@@ -40,6 +47,10 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
     let flipped = |code: i8| u32::from(code as u8 ^ 128);
     let start = |row: &[i8]| -128 * row.iter().map(|&code| i32::from(code)).sum::<i32>();
     match level {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Avx512 if matrix_product(level).is_some() => {
+            product::<CodeTiles, _, 1, 2, 32>(a, Some(b), plain, plain, shape, out, threads, |_| 0, tiles_amx);
+        }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => {
             product::<Avx512, _, 1, 4, 6>(a, Some(b), plain, flipped, shape, out, threads, start, int8_avx512);
@@ -65,6 +76,10 @@ pub fn int8(a: &[i8], b: &[i8], shape: Shape, out: &mut [i32], threads: usize, l
 pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: usize, level: Level) {
     let (half, zero) = (|bits: u16| u32::from(bits), |_: &[u16]| 0.0);
     match level {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Avx512 if has_matrix_bfloat16(level) => {
+            product::<HalfTiles, _, 2, 2, 32>(a, Some(b), half, half, shape, out, threads, zero, tiles_amx);
+        }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if Level::has_bfloat16() => {
             product::<Avx512Half, _, 2, 4, 6>(a, Some(b), half, half, shape, out, threads, zero, half_avx512);
@@ -74,6 +89,16 @@ pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: us
             product::<PortableHalf, _, 2, 1, 1>(a, Some(b), half, half, shape, out, threads, zero, kernel);
         }
         _ => floats(a, Some(b), |bits| u32::from(bits) << 16, shape, out, threads, level),
+    }
+}
+
+/// By which instructions: "amx", "avx512_bf16", or those of float32.
+pub fn bfloat16_instructions(level: Level) -> &'static str {
+    match level {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Avx512 if has_matrix_bfloat16(level) => "amx",
+        Level::Avx512 if Level::has_bfloat16() => "avx512_bf16",
+        _ => level.name(),
     }
 }
 
@@ -116,8 +141,8 @@ fn floats<T: Copy + Sync>(
 }
 
 /// One block: rows of a, packed, times all panels of one stretch of steps, added to `out`.
-struct Block<'a, S: Narrow> {
-    /// `[group of Q rows][step][row]`
+struct Block<'a, S: Numbers> {
+    /// `[group of Q rows][step][row]`, in tiles `[group of Q rows][sixteen steps][row][step]`
     rows: &'a [S::Packed],
     /// `[panel][step][16 columns][4 bytes]`
     panels: &'a [u8],
@@ -130,13 +155,13 @@ struct Block<'a, S: Narrow> {
     starts: &'a [S::Out],
 }
 
-type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Narrow>::Out]);
+type Kernel<S> = unsafe fn(&Block<S>, &mut [<S as Numbers>::Out]);
 
 /// Numbers of N bytes, which `of_a` and `of_b` make of what is given, P panels and Q rows in registers; sums of a row begin with its
 /// `start`. Without b rows of a are multiplied with themselves and later ones. Blocks of rows are shared out among threads, and so
 /// is all that is not the kernel: at its rate a pass of one thread over `out` is a tenth of all.
 #[allow(clippy::too_many_arguments)]
-fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
+fn product<S: Numbers, T: Copy + Sync, const N: usize, const P: usize, const Q: usize>(
     a: &[T],
     b: Option<&[T]>,
     of_a: impl Fn(T) -> u32 + Copy + Sync,
@@ -152,7 +177,8 @@ fn product<S: Narrow, T: Copy + Sync, const N: usize, const P: usize, const Q: u
     }
     let (stretch, most_rows) = const { steps_and_rows(P) };
     let each = 4 / N; // numbers a step
-    let (steps, panels) = (d.div_ceil(each), m.div_ceil(P * LANES) * P);
+    let steps = d.div_ceil(each).next_multiple_of(if S::IN_TILES { TILE } else { 1 });
+    let panels = m.div_ceil(P * LANES) * P;
     // What is no number of b may be anything: there a is zero, or no column of `out`.
     let mut packed = mapped(steps * panels * 64).expect("there is memory");
     let stretches = packed.chunks_mut(stretch * panels * 64).zip((0..).step_by(stretch * each));
@@ -252,7 +278,7 @@ fn pack_step<T: Copy, const N: usize>(
 }
 
 /// Rows of a, `width` numbers each, from the `first` on for so many steps, past a row's end zeros. What is no row may be anything.
-fn pack_rows<S: Narrow, T: Copy, const N: usize, const Q: usize>(
+fn pack_rows<S: Numbers, T: Copy, const N: usize, const Q: usize>(
     a: &[T],
     of: impl Fn(T) -> u32,
     width: usize,
@@ -268,9 +294,19 @@ fn pack_rows<S: Narrow, T: Copy, const N: usize, const Q: usize>(
     let whole = len / each;
     for (group, to) in packed.chunks_exact_mut(Q * steps).enumerate() {
         let rows: [&[T]; Q] = std::array::from_fn(|q| &a[(group * Q + q).min(n - 1) * width + first..][..len]);
-        for (step, to) in to.as_chunks_mut::<Q>().0.iter_mut().enumerate() {
-            for (to, row) in to.iter_mut().zip(rows) {
-                *to = if step < whole { word(&row[each * step..][..each]) } else { word(&row[each * step..]) };
+        if S::IN_TILES {
+            for (tile, to) in to.chunks_exact_mut(Q * TILE).enumerate() {
+                for (row, to) in rows.iter().zip(to.chunks_exact_mut(TILE)) {
+                    let numbers = &row[(tile * TILE * each).min(len)..((tile + 1) * TILE * each).min(len)];
+                    to.fill(S::pack([0; 4]));
+                    to.iter_mut().zip(numbers.chunks(each)).for_each(|(to, numbers)| *to = word(numbers));
+                }
+            }
+        } else {
+            for (step, to) in to.as_chunks_mut::<Q>().0.iter_mut().enumerate() {
+                for (to, row) in to.iter_mut().zip(rows) {
+                    *to = if step < whole { word(&row[each * step..][..each]) } else { word(&row[each * step..]) };
+                }
             }
         }
     }
@@ -316,6 +352,41 @@ unsafe fn floats_avx2(of: &Block<Floats<Avx2>>, out: &mut [f32]) {
 #[target_feature(enable = "neon")]
 unsafe fn floats_neon(of: &Block<Floats<Neon>>, out: &mut [f32]) {
     unsafe { block::<Floats<Neon>, 1, 6>(of, out) }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi2")]
+unsafe fn tiles_amx<S: Tiles>(of: &Block<S>, out: &mut [S::Out]) {
+    let _unit = Unit::new(matrix_product(Level::Avx512));
+    // SAFETY: the unit is set up; the caller's.
+    unsafe { block_of_tiles(of, out) }
+}
+
+/// The same by a matrix unit.
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+#[inline(always)]
+unsafe fn block_of_tiles<S: Tiles>(of: &Block<S>, out: &mut [S::Out]) {
+    let Block { rows, panels, steps, from, n, m, starts } = *of;
+    let mut sums = TileSums([[[[S::Out::default(); LANES]; MATRIX_ROWS]; 2]; 2]);
+    for panel in (from..m.div_ceil(LANES)).step_by(2) {
+        for group in (0..n).step_by(2 * MATRIX_ROWS) {
+            // SAFETY: the layout is that of `product`.
+            unsafe {
+                let at = [0, 1].map(|p| panels.as_ptr().add((panel + p) * steps * 64));
+                S::multiply(rows.as_ptr().add(group * steps).cast(), at, steps / TILE, &mut sums);
+            }
+            let sums = sums.0.each_ref().map(|half| half.each_ref());
+            for (i, out) in out[group * m..].chunks_exact_mut(m).take(2 * MATRIX_ROWS).enumerate() {
+                for (p, out) in out[panel * LANES..].chunks_mut(LANES).take(2).enumerate() {
+                    let sums = &sums[i / MATRIX_ROWS][p][i % MATRIX_ROWS];
+                    if let Some(&start) = starts.get(group + i) {
+                        out.fill(start);
+                    }
+                    out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = S::add(*out, sum));
+                }
+            }
+        }
+    }
 }
 
 #[inline(always)]
@@ -397,6 +468,7 @@ unsafe fn multiply<S: Narrow, const P: usize, const Q: usize>(
 mod tests {
     use super::*;
     use crate::random::Rng;
+    use crate::simd::PlainTiles;
 
     const SHAPES: [(usize, usize, usize); 6] =
         [(1, 1, 1), (7, 5, 17), (6, 4, 64), (13, 600, 70), (200, 1030, 65), (395, 33, 130)];
@@ -424,6 +496,10 @@ mod tests {
                     assert_eq!(out, plain, "{} {n} {d} {m} {threads}", level.name());
                 }
             }
+            let (mut out, word) = (vec![77; n * m], |code: i8| u32::from(code as u8));
+            let kernel = block_of_tiles::<PlainTiles>;
+            product::<PlainTiles, _, 1, 2, 32>(&a, Some(&b), word, word, Shape { n, d, m }, &mut out, 2, |_| 0, kernel);
+            assert_eq!(out, plain, "tiles {n} {d} {m}");
         }
     }
 

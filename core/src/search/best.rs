@@ -38,28 +38,9 @@ impl Best {
         self.guess = self.guess.max(threshold);
     }
 
-    /// The score of the last of the r best that were found, one in each of r tiles; None if there are fewer.
-    pub fn of_tiles(
-        &self,
-        r: usize,
-        tile: impl Fn(usize) -> usize,
-        hits: &mut Vec<Hit>,
-        tiles: &mut Vec<usize>,
-    ) -> Option<f64> {
-        hits.clear();
-        hits.extend(&self.found);
-        let mut taken = r;
-        loop {
-            let (best, last, _) = (taken <= hits.len()).then(|| hits.select_nth_unstable(taken - 1))?;
-            tiles.clear();
-            tiles.extend(best.iter().chain([&*last]).map(|hit| tile(hit.row as usize)));
-            tiles.sort_unstable();
-            tiles.dedup();
-            if tiles.len() == r {
-                return Some(last.score());
-            }
-            taken += r - tiles.len();
-        }
+    /// The best that were scored so far.
+    pub fn found(&self) -> &[Hit] {
+        &self.found
     }
 
     /// What was guessed.

@@ -159,7 +159,8 @@ impl Query {
             factors: [
                 up(longest + longest * lost + float),
                 up(longest * lost + float),
-                up(roundings * half),
+                // Not the least number above zero: a processor may take a hundred cycles for what is smaller than its normal numbers.
+                if half > 0.0 { up(roundings * half) } else { 0.0 },
                 up(constant),
             ],
             rest: up(rest),

@@ -20,7 +20,7 @@ pub use exact::Hit;
 pub use graph::Graph;
 
 use codes::TILE;
-use scan::{GROUP, Task};
+use scan::{GROUP, MOST_KEYS, Task};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -28,8 +28,14 @@ use std::time::{Duration, Instant};
 
 use crate::simd::Level;
 
-/// Dimensions times keys times queries that are worth a thread of their own: 0.1 to 1 ms of work, ten times its start.
-const WORTH_A_THREAD: usize = 1 << 25;
+/// Dimensions times keys times queries that are worth a thread of their own: 0.2 ms of work or more, some times its start.
+const WORTH_A_THREAD: usize = 1 << 23;
+/// Where threads wait for processors that others use, searches with less work than this are for one thread: so many of them, before
+/// two are tried again.
+const LONG: usize = 1 << 26;
+const STAY_ALONE: usize = 32;
+/// How many are still to come.
+static ALONE: AtomicUsize = AtomicUsize::new(0);
 /// Queries that pass over the keys together, at most and, where there are many, at least.
 const MOST_QUERIES: usize = 512;
 const FEW_QUERIES: usize = 32;
@@ -240,16 +246,25 @@ struct Plan {
 impl Plan {
     fn new(q: usize, n: usize, d: usize, request: &Request) -> Plan {
         let work = n.saturating_mul(d).saturating_mul(q);
-        let threads = request.threads.min(work / WORTH_A_THREAD + 1);
+        let threads = threads_for(work, request.threads, &ALONE);
         // Two chunks a thread, so that none waits long for the last; more queries at once only save reading the codes.
         let k = if let Goal::Best(k) = request.goal { k } else { 1 };
         let most = (ANSWERS / k).clamp(GROUP, MOST_QUERIES);
         let chunk = q.div_ceil(2 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
         let chunks = pieces(q, chunk);
         let segments = threads.div_ceil(chunks.len().max(1));
-        let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).max(TILE));
+        let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).clamp(TILE, MOST_KEYS / TILE * TILE));
         Plan { threads, chunks, segments }
     }
+}
+
+/// How many threads are worth it, of so many; `alone` is how many short searches to come are for one.
+fn threads_for(work: usize, most: usize, alone: &AtomicUsize) -> usize {
+    let threads = most.min(work / WORTH_A_THREAD + 1);
+    let one_less = |left: usize| left.checked_sub(1);
+    let is_alone =
+        threads > 1 && work < LONG && alone.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+    if is_alone { 1 } else { threads }
 }
 
 fn pieces(whole: usize, piece: usize) -> Vec<Range<usize>> {
@@ -312,10 +327,15 @@ fn share_and_look<T: Send>(
                 run();
             });
         }
+        let began = Instant::now();
         run();
+        let worked = began.elapsed();
         while busy.load(Ordering::Acquire) > 0 {
             std::thread::park_timeout(LOOK);
             look();
+        }
+        if began.elapsed() > 2 * worked {
+            ALONE.store(STAY_ALONE, Ordering::Relaxed); // one thread would have done it all meanwhile
         }
     });
 }
@@ -339,7 +359,7 @@ mod tests {
     use super::tile::Order;
     use super::*;
     use crate::random::Rng;
-    use crate::simd::{MatrixProduct, matrix_product, plain_product};
+    use crate::simd::{MatrixProduct, Portable, matrix_product, plain_product};
     use std::sync::Arc;
 
     /// What `search` means: score all, sort.
@@ -394,6 +414,26 @@ mod tests {
             }
         }
         totals.read()
+    }
+
+    #[test]
+    fn short_searches_are_for_one_thread_while_others_are_late() {
+        let alone = AtomicUsize::new(2);
+        let threads = |work| threads_for(work, 2, &alone);
+        assert_eq!(threads(WORTH_A_THREAD - 1), 1); // too short anyway
+        assert_eq!([threads(LONG), threads(LONG - 1), threads(WORTH_A_THREAD), threads(LONG - 1)], [2, 1, 1, 2]);
+    }
+
+    #[test]
+    fn bounds_have_no_numbers_that_processors_are_slow_with() {
+        let mut random = Rng::new(8, 0);
+        let keys: Vec<f32> = (0..100 * 8).map(|_| random.unit() - 0.5).collect();
+        let query: Vec<f64> = keys[..8].iter().map(|&x| f64::from(x)).collect();
+        let [codes, ..] = codes_of(&keys, 8, Level::Portable, None);
+        for metric in Metric::ALL {
+            let query = bound::Query::new::<Portable>(&query, &query, metric, &codes, &mut Vec::new()).unwrap();
+            assert!(query.factors.iter().all(|&factor| factor == 0.0 || factor >= f32::MIN_POSITIVE), "{metric:?}");
+        }
     }
 
     /// Codes of all numbers, of coordinates in some directions, and of those in another order with a head.

@@ -8,7 +8,7 @@ use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
 #[cfg(target_arch = "x86_64")]
 use super::tile::PANELS;
-use super::tile::{Ahead, BLOCK_TILES, Block, Group, Order, Reached, Scans, largest_of_tiles, reaching};
+use super::tile::{Ahead, BLOCK_TILES, Block, Group, LIKELY_ERROR, Order, Scans, largest_of_tiles, reaching};
 use super::{Found, Goal, Metric, Own, Statistics};
 #[cfg(any(test, target_arch = "x86_64"))]
 use crate::simd::MATRIX_ROWS;
@@ -37,11 +37,17 @@ const MOST_SAMPLED: usize = 4;
 const ALL_SAMPLED: usize = STRIP / TILE;
 /// How likely a guess may be too high. Then the query is asked again; a lower guess has more candidates.
 const TOO_HIGH: f64 = 1e-3;
-/// What part of its bound a product of codes is off, likely: not taken off, equal scores would make guesses too high.
-const LIKELY_ERROR: f64 = 0.25;
-/// Candidates that wait to be scored, so that their numbers come from memory meanwhile; and how many cache lines are asked for.
-const WAITING: usize = 32;
+/// Candidates of a query that wait to be scored, for each answer wanted and at least: most wait for the end, when it is best known
+/// which of them matter. And at most; of pairs, and where any number of answers is wanted.
+const WAITING: usize = 4;
+const LEAST_WAITING: usize = 64;
+const MOST_WAITING: usize = 4096;
+const WAITING_PAIRS: usize = 32;
+/// Cache lines that are asked for before they are scored.
 const LINES: usize = 64;
+
+/// Keys of a task at most.
+pub const MOST_KEYS: usize = u32::MAX as usize;
 
 /// Some queries, the keys they are compared with, and what is wanted.
 pub struct Task<'a> {
@@ -69,6 +75,7 @@ type Run = (Found, Vec<[f64; 2]>);
 impl Task<'_> {
     /// Compare all with all, looking whether to `stop` between two blocks.
     pub fn run(&self, stop: &dyn Fn() -> bool, statistics: &mut Statistics) -> Option<Run> {
+        assert!(self.keys.len() <= MOST_KEYS);
         match (self.metric == Metric::Euclidean, self.strips.is_some()) {
             (false, false) => self.run_by_level::<false, false>(stop, statistics),
             (false, true) => self.run_by_level::<false, true>(stop, statistics),
@@ -246,11 +253,13 @@ unsafe fn run<S: Int8, const P: usize, const Q: usize, const G: usize, const EUC
             unsafe { scan.by_codes::<P, Q, EUCLIDEAN, PAIRS>(task, codes, &order, visits.clone(), statistics) };
             if guessing && alone && order.is_spread() && visits.end >= 2 * seen {
                 seen = visits.end;
-                scan.guess::<EUCLIDEAN, PAIRS>(task, codes, seen as f64 / order.tiles as f64, statistics);
+                scan.guess(task, codes, seen as f64 / order.tiles as f64);
             }
         }
         if let Some(codes) = task.codes {
-            scan.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+            for list in 0..scan.waiting.len() {
+                scan.score::<EUCLIDEAN, PAIRS>(task, codes, list, statistics);
+            }
         }
         let mut wrong = Vec::new();
         for (place, &i) in scan.places.iter().enumerate() {
@@ -287,6 +296,14 @@ fn likely(k: usize, share: f64) -> Option<usize> {
     })
 }
 
+/// How many candidates of a query wait.
+fn most_waiting(goal: Goal) -> usize {
+    match goal {
+        Goal::Best(k) => k.saturating_mul(WAITING).clamp(LEAST_WAITING, MOST_WAITING),
+        Goal::AtLeast(_) => LEAST_WAITING,
+    }
+}
+
 pub fn nth_largest(numbers: &mut [f32], n: usize) -> f32 {
     *numbers.select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a)).1
 }
@@ -298,20 +315,21 @@ struct Scan<'a, S: Int8, const G: usize> {
     groups: Vec<Group<S, G>>,
     /// Which query is in each place of the groups.
     places: Vec<usize>,
-    waiting: Vec<Waiting>,
+    /// Candidates: of each place; of pairs, all in one list.
+    waiting: Vec<Vec<Waiting>>,
     block: Block,
     out: Scans,
 }
 
 /// A key that may be an answer, or the query one of its neighbours.
 struct Waiting {
-    /// The query's.
-    place: usize,
-    /// And the key's, among the codes.
-    key: usize,
-    /// In scan units; its score is no larger.
-    most: f64,
-    sides: u8,
+    /// The query's place.
+    place: u32,
+    /// And the key's, from the first key of the task on.
+    key: u32,
+    /// In scan units: its score is no larger, and hardly smaller than the second.
+    most: f32,
+    likely: f32,
 }
 
 /// Which of the two may be an answer.
@@ -326,7 +344,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             bests: Vec::new(),
             groups: Vec::new(),
             places: Vec::new(),
-            waiting: Vec::with_capacity(WAITING),
+            waiting: vec![Vec::with_capacity(WAITING_PAIRS)],
             block: Block::new(task.metric),
             out: Scans::new(),
         };
@@ -359,6 +377,9 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let group = self.groups.last_mut().expect("one was pushed");
         group.set(place, coded, codes, self.bests[i].asks());
         self.places.push(i);
+        if self.waiting.len() < self.places.len() {
+            self.waiting.push(Vec::with_capacity(most_waiting(task.goal)));
+        }
     }
 
     /// Of all queries only these are asked again.
@@ -438,7 +459,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             numbers.clear();
             if let Some(likely) = likely.filter(|r| 2 * r <= tiles) {
                 numbers.extend(largest.map(|lanes| lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max)));
-                best.guess(f64::from(nth_largest(&mut numbers, likely)) - LIKELY_ERROR * error);
+                best.guess(f64::from(nth_largest(&mut numbers, likely)) - f64::from(LIKELY_ERROR) * error);
             } else if 2 * k <= tiles * LANES {
                 numbers.extend(largest.flatten());
                 let outside = f64::from(query.rest) * f64::from(share.rest);
@@ -448,23 +469,36 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         }
     }
 
-    /// Guess what the best will score, after a share of the keys, from all over them.
-    fn guess<const EUCLIDEAN: bool, const PAIRS: bool>(
-        &mut self,
-        task: &Task,
-        codes: &Codes,
-        share: f64,
-        statistics: &mut Statistics,
-    ) {
+    /// Guess what the best will score, after a share of the keys, from all over them. Candidates that score less are let go.
+    fn guess(&mut self, task: &Task, codes: &Codes, share: f64) {
         let Goal::Best(k) = task.goal else { return };
         let Some(r) = likely(k, share) else { return };
-        self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
-        let (mut hits, mut tiles) = (Vec::new(), Vec::new());
+        let (mut of_tiles, mut scores) = (Vec::new(), Vec::new());
         for (place, &i) in self.places.iter().enumerate() {
-            let (group, best) = (&mut self.groups[place / G], &mut self.bests[i]);
-            if let Some(score) = best.of_tiles(r, |row| codes.place(row) / TILE, &mut hits, &mut tiles) {
-                best.guess(group.query(place % G).floor(score));
+            let (group, best, waiting) = (&mut self.groups[place / G], &mut self.bests[i], &mut self.waiting[place]);
+            let query = group.query(place % G);
+            of_tiles.clear();
+            of_tiles.extend(waiting.iter().map(|waits| (waits.key as usize / TILE, waits.likely)));
+            if !best.found().is_empty() {
+                let scored = best.found().iter();
+                let tile_of = |row| (codes.place(row) - task.keys.start) / TILE;
+                of_tiles.extend(scored.map(|hit| (tile_of(hit.row as usize), lowered(query.floor(hit.score())))));
+                of_tiles.sort_unstable_by_key(|(tile, _)| *tile);
+            }
+            // The best of each tile: one after the other, as they came.
+            scores.clear();
+            let mut last = usize::MAX;
+            for &(tile, score) in &of_tiles {
+                match scores.last_mut() {
+                    Some(best) if tile == last => *best = f32::max(*best, score),
+                    _ => scores.push(score),
+                }
+                last = tile;
+            }
+            if r <= scores.len() {
+                best.guess(f64::from(nth_largest(&mut scores, r)));
                 group.raise(place % G, best.asks());
+                waiting.retain(|waits| f64::from(waits.most) >= best.asks());
             }
         }
     }
@@ -491,24 +525,24 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let tiles = visits.len() * self.groups.len();
         let mut ahead = Ahead::new(codes, order, visits.end..visits.end + visits.len(), tiles);
         let _unit = self.unit();
-        for g in 0..self.groups.len() {
-            let mut from = 0;
-            // SAFETY: the caller vouches for the instruction set; all is of these codes.
-            while let Some(next) = unsafe {
-                let (block, group, out) = (&self.block, &self.groups[g], &mut self.out);
-                if codes.basis.is_some() {
-                    reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, true>(block, codes, from, group, &mut ahead, out)
-                } else {
-                    reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, false>(block, codes, from, group, &mut ahead, out)
-                }
-            } {
-                self.see::<EUCLIDEAN, PAIRS>(task, codes, g, statistics);
-                from = next;
+        let (mut from, before) = (0, statistics.candidates);
+        // SAFETY: the caller vouches for the instruction set; all is of these codes.
+        while let Some(next) = unsafe {
+            let (block, groups, out) = (&self.block, &self.groups, &mut self.out);
+            if codes.basis.is_some() {
+                reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, true>(block, codes, from, groups, &mut ahead, out)
+            } else {
+                reaching::<S, P, Q, G, EUCLIDEAN, PAIRS, false>(block, codes, from, groups, &mut ahead, out)
             }
-            self.see::<EUCLIDEAN, PAIRS>(task, codes, g, statistics);
+        } {
+            self.see::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+            from = next;
         }
+        self.see::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+        let together = visits.len() * TILE * self.places.len() / (P * LANES * Q);
+        self.out.dense = (statistics.candidates - before) as usize > together / 2;
         if PAIRS {
-            self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics); // while the block is that of their rows
+            self.score::<EUCLIDEAN, PAIRS>(task, codes, 0, statistics); // while the block is that of their rows
         }
     }
 
@@ -517,31 +551,35 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         &mut self,
         task: &Task,
         codes: &Codes,
-        g: usize,
         statistics: &mut Statistics,
     ) {
+        let most_waiting = if PAIRS { WAITING_PAIRS } else { most_waiting(task.goal) };
         let mut reached = std::mem::take(&mut self.out.reached);
-        for Reached { most, at, place } in reached.drain(..) {
-            let (at, j) = (at as usize, place as usize);
-            let (key, place) = (self.block.first(at / TILE) + at % TILE, g * G + j);
+        let all = task.allowed.is_none() && task.own == Own::No;
+        for reached in reached.drain(..) {
+            let (at, place) = (reached.at(), reached.place());
+            let key = self.block.first(at / TILE) + at % TILE;
             let i = self.places[place]; // nothing reaches the threshold of a free place
-            if !task.allows(key, i) {
+            if !all && !task.allows(key, i) {
                 continue;
             }
-            let query = self.groups[g].query(j);
-            let most = f64::from(most) + f64::from(bound(query.factors, self.block.share(codes, at)));
-            let sides = self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[key], most);
-            if sides == 0 {
-                continue;
+            let most = reached.most();
+            if PAIRS {
+                let query = self.groups[place / G].query(place % G);
+                if self.sides::<EUCLIDEAN, PAIRS>(query, i, at, codes.norms[key], f64::from(most)) == 0 {
+                    continue;
+                }
             }
             statistics.candidates += 1;
-            prefetch(&raw const codes.norms[key]);
-            for line in task.vector(key).chunks(LANES).take(LINES) {
-                prefetch(line.as_ptr());
-            }
-            self.waiting.push(Waiting { place, key, most, sides });
-            if self.waiting.len() == WAITING {
-                self.score::<EUCLIDEAN, PAIRS>(task, codes, statistics);
+            let list = if PAIRS { 0 } else { place };
+            self.waiting[list].push(Waiting {
+                place: place as u32,
+                key: (key - task.keys.start) as u32,
+                most,
+                likely: reached.likely(),
+            });
+            if self.waiting[list].len() == most_waiting {
+                self.score::<EUCLIDEAN, PAIRS>(task, codes, list, statistics);
             }
         }
         self.out.reached = reached;
@@ -566,22 +604,53 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         sides
     }
 
-    /// Score the candidates that wait, but those that are ruled out meanwhile, or by a product in float32, as most are.
+    /// Score the candidates that wait in a list, but those that are ruled out meanwhile, or by a product in float32: the best of
+    /// one query first, so that the others are.
     fn score<const EUCLIDEAN: bool, const PAIRS: bool>(
         &mut self,
         task: &Task,
         codes: &Codes,
+        list: usize,
         statistics: &mut Statistics,
     ) {
-        let Some(Waiting { key, .. }) = self.waiting.first() else { return };
-        let mut keys = task.strips.as_ref().filter(|_| PAIRS).map(|strips| strips.lock(*key));
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for Waiting { place, key, most, sides } in waiting.drain(..) {
-            let (i, vector, norm) = (self.places[place], task.vector(key), codes.norms[key]);
+        let Some(first) = self.waiting[list].first() else { return };
+        let key_of = |waits: &Waiting| task.keys.start + waits.key as usize;
+        let mut keys = task.strips.as_ref().filter(|_| PAIRS).map(|strips| strips.lock(key_of(first)));
+        let mut waiting = std::mem::take(&mut self.waiting[list]);
+        if let Goal::Best(k) = task.goal
+            && !PAIRS
+            && k < waiting.len()
+        {
+            waiting.select_nth_unstable_by(k - 1, |a, b| b.most.total_cmp(&a.most));
+        }
+        // Their numbers come from memory meanwhile.
+        let ask = |waits| {
+            let key = key_of(waits);
+            prefetch(&raw const codes.norms[key]);
+            for line in task.vector(key).chunks(LANES).take(LINES) {
+                prefetch(line.as_ptr());
+            }
+        };
+        let ahead = (LINES * LANES).div_ceil(task.d);
+        waiting.iter().take(ahead).for_each(ask);
+        for (at, waits) in waiting.iter().enumerate() {
+            let (place, key, most) = (waits.place as usize, key_of(waits), f64::from(waits.most));
+            let i = self.places[place];
+            if let Some(later) = waiting.get(at + ahead)
+                && (PAIRS || f64::from(later.most) >= self.bests[i].asks())
+            {
+                ask(later);
+            }
+            let (vector, norm) = (task.vector(key), codes.norms[key]);
             let coded = self.groups[place / G].query(place % G);
-            let most = coded.most(self.exact[i].rough_dot(vector), norm, task.d).min(most);
-            let at = key.wrapping_sub(self.block.first(0)); // of pairs, whose block is one run of places
-            let sides = sides & self.sides::<EUCLIDEAN, PAIRS>(coded, i, at, norm, most);
+            let in_block = key.wrapping_sub(self.block.first(0)); // of pairs, whose block is one run of places
+            let sides_of = |most| self.sides::<EUCLIDEAN, PAIRS>(coded, i, in_block, norm, most);
+            // What the others must reach is not known before the first are scored.
+            let is_known = PAIRS || self.bests[i].threshold > f64::NEG_INFINITY;
+            let mut sides = sides_of(most);
+            if sides != 0 && is_known {
+                sides &= sides_of(coded.most(self.exact[i].rough_dot(vector), norm, task.d));
+            }
             if sides == 0 {
                 continue;
             }
@@ -595,10 +664,11 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             {
                 let (best, hit) = (&mut bests[key % STRIP], Hit::new(score, task.row(strips.first + i) as u64));
                 tell(best, hit, task.codes, task.metric, task.d, key);
-                self.block.least[at] = lowered(best.asks());
+                self.block.least[in_block] = lowered(best.asks());
             }
         }
-        self.waiting = waiting;
+        waiting.clear();
+        self.waiting[list] = waiting;
     }
 
     /// Score all keys of a block for the queries that cannot be scanned by codes.

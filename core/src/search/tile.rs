@@ -2,7 +2,7 @@
 
 use super::Metric;
 use super::basis::Head;
-use super::bound::{Query, Share, lowered};
+use super::bound::{Query, Share, bound, lowered};
 use super::codes::{Codes, PANEL, TILE};
 use crate::simd::{Int8, LANES, Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, prefetch, prefetch_far};
 use std::ops::Range;
@@ -19,19 +19,58 @@ const AHEAD: usize = 4096;
 const FIRST_CACHE: usize = 1 << 15;
 const LINES_AHEAD: usize = 8 * 64;
 
-/// A score in scan units, and what may lie outside the basis, that reaches what the query asks, or what the key asks.
+/// A scan that reaches what the query asks, or what the key asks. In numbers of 64 bits, for what was stored in parts a moment ago
+/// is not read as a whole at once.
+#[derive(Clone, Copy)]
 pub struct Reached {
-    pub most: f32,
-    /// The key's place in the block, and the query's in the group.
-    pub at: u32,
-    pub place: u32,
+    scores: u64,
+    places: u64,
+}
+
+impl Reached {
+    #[inline(always)]
+    fn new(most: f32, likely: f32, at: usize, place: usize) -> Reached {
+        let scores = u64::from(most.to_bits()) | u64::from(likely.to_bits()) << 32;
+        Reached { scores, places: at as u64 | (place as u64) << 32 }
+    }
+
+    /// In scan units, what the key's score cannot exceed.
+    #[inline(always)]
+    pub fn most(self) -> f32 {
+        f32::from_bits(self.scores as u32)
+    }
+
+    /// And is hardly smaller than.
+    #[inline(always)]
+    pub fn likely(self) -> f32 {
+        f32::from_bits((self.scores >> 32) as u32)
+    }
+
+    /// The key's place in the block.
+    #[inline(always)]
+    pub fn at(self) -> usize {
+        self.places as u32 as usize
+    }
+
+    /// And the query's in the groups.
+    #[inline(always)]
+    pub fn place(self) -> usize {
+        (self.places >> 32) as usize
+    }
 }
 
 /// Scans that reached what was asked of them, and what they are made of.
 pub struct Scans {
     pub reached: Vec<Reached>,
-    products: Products,
+    /// Whether among those that are compared together some mostly reach what is asked.
+    pub dense: bool,
+    /// Sums that a matrix unit told: of what is looked at, and of what comes next.
+    first: [[Square; PANELS]; 2],
+    all: [Square; PANELS],
 }
+
+/// What part of its bound a product of codes is off, likely: not taken off, equal scores would make guesses too high.
+pub const LIKELY_ERROR: f32 = 0.25;
 
 /// So many are looked at, lest the keys that follow be compared with what was asked long ago.
 const ENOUGH: usize = 64;
@@ -40,26 +79,12 @@ impl Scans {
     pub fn new() -> Scans {
         Scans {
             reached: Vec::with_capacity(ENOUGH + MATRIX_ROWS * TILE),
-            products: Products([[Square::ZERO; PANELS]; 2]),
-        }
-    }
-
-    /// Keep those of a panel's keys of which a bit is set.
-    #[inline(always)]
-    unsafe fn keep<S: Int8>(&mut self, most: S::F, mut bits: u16, at: usize, place: usize) {
-        let mut lanes = [0f32; LANES];
-        // SAFETY: the caller's.
-        unsafe { S::store(lanes.as_mut_ptr(), most) };
-        while bits != 0 {
-            let lane = bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            self.reached.push(Reached { most: lanes[lane], at: (at + lane) as u32, place: place as u32 });
+            dense: false,
+            first: [[Square::ZERO; PANELS]; 2],
+            all: [Square::ZERO; PANELS],
         }
     }
 }
-
-/// Sums of a tile with a group that a matrix unit multiplies: over the head, and over all.
-struct Products([[Square; PANELS]; 2]);
 
 /// A group's codes as a matrix unit reads them: those of the head, and the others.
 struct Matrix {
@@ -92,33 +117,42 @@ impl Matrix {
         }
     }
 
-    /// Sums of a tile, whose codes lie there: over the head, or all but it.
+    /// Sums of a tile, whose codes lie there: over the head, or over all where there is none.
     ///
     /// # Safety
     /// The unit is set up; the tile is one of the codes that the group is for.
+    #[inline(always)]
+    unsafe fn first(&self, tile: *const u8, codes: &Codes, out: &mut [Square; PANELS]) {
+        // SAFETY: the caller's.
+        unsafe { self.multiply(usize::from(self.head_steps == 0), tile, codes.stride(), out) };
+    }
+
+    /// Sums over all, from those over the head.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn others(&self, tile: *const u8, codes: &Codes, head: &[Square; PANELS], all: &mut [Square; PANELS]) {
+        // SAFETY: the caller's.
+        unsafe { self.multiply(1, tile, codes.stride(), all) };
+        let shift = 2 * codes.head().shift;
+        for (head, all) in head.iter().zip(all) {
+            for (head, all) in head.0.as_flattened().iter().zip(all.0.as_flattened_mut()) {
+                *all = all.wrapping_add(*head << shift);
+            }
+        }
+    }
+
+    /// Sums over the head, or all but it.
+    ///
+    /// # Safety
+    /// As above.
+    #[inline(always)]
     unsafe fn multiply(&self, part: usize, tile: *const u8, stride: usize, out: &mut [Square; PANELS]) {
         let rows = &self.rows[part];
         let first = tile.wrapping_add(part * self.head_steps * 4 * PANEL);
         let panels = std::array::from_fn(|p| first.wrapping_add(p * stride));
         // SAFETY: the caller's; past the end of codes there is room for a block.
         unsafe { (self.product)(rows, panels, rows.len() / MATRIX_ROWS, &self.starts[part], out) }
-    }
-
-    /// Sums over all, those over the head being there.
-    ///
-    /// # Safety
-    /// As above.
-    unsafe fn multiply_others(&self, tile: *const u8, codes: &Codes, Products([head, all]): &mut Products) {
-        // SAFETY: the caller's.
-        unsafe { self.multiply(1, tile, codes.stride(), all) };
-        if self.head_steps > 0 {
-            let shift = 2 * codes.head().shift;
-            for (head, all) in head.iter().zip(all) {
-                for (head, all) in head.0.as_flattened().iter().zip(all.0.as_flattened_mut()) {
-                    *all = all.wrapping_add(*head << shift);
-                }
-            }
-        }
     }
 }
 
@@ -257,8 +291,8 @@ fn coprime(a: usize, b: usize) -> bool {
 #[derive(Clone, Copy)]
 struct Tile {
     first: usize,
-    /// What no key's share exceeds; None if no key is allowed.
-    share: Option<Share>,
+    /// What no key's share exceeds.
+    share: Share,
 }
 
 /// What a block's keys have in common for all queries.
@@ -273,13 +307,16 @@ pub struct Block {
     /// What the neighbours of each key must reach, in key units; where pairs are looked for.
     pub least: Vec<f32>,
     tiles: Vec<Tile>,
+    /// Those of which a key is allowed.
+    open: Vec<usize>,
 }
 
 impl Block {
     pub fn new(metric: Metric) -> Block {
         let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
         let [rests, head_rests] = [Vec::new(), Vec::new()];
-        Block { metric, weights, squares, rests, head_rests, least, tiles: Vec::with_capacity(BLOCK_TILES) }
+        let (tiles, open) = (Vec::with_capacity(BLOCK_TILES), Vec::with_capacity(BLOCK_TILES));
+        Block { metric, weights, squares, rests, head_rests, least, tiles, open }
     }
 
     /// The row of the first key of a tile.
@@ -289,9 +326,8 @@ impl Block {
 
     /// What the bound needs to know of a key, by its place in the block; nothing more than of its tile where that is no less.
     #[inline(always)]
-    pub fn share(&self, codes: &Codes, at: usize) -> Share {
+    fn share(&self, codes: &Codes, at: usize) -> Share {
         let Tile { first, share } = self.tiles[at / TILE];
-        let share = share.expect("a tile that is closed has no candidates");
         if self.metric == Metric::Cosine {
             return share;
         }
@@ -303,6 +339,7 @@ impl Block {
     #[inline(always)]
     pub fn fill(&mut self, codes: &Codes, allowed: Option<&[bool]>, order: &Order, visits: Range<usize>) {
         self.tiles.clear();
+        self.open.clear();
         for (at, keys) in visits.map(|visit| order.rows(visit)).enumerate() {
             let from = keys.start..keys.start + TILE;
             let weights = &mut self.weights[at * TILE..][..TILE];
@@ -341,14 +378,11 @@ impl Block {
                 Metric::Cosine => Share { error, size: 1.0, square: 0.0, rest },
                 _ => Share { error: both, size: norm, square: norm * norm, rest },
             };
-            let closed = allowed.is_some() && weights.iter().all(|weight| weight.is_nan());
-            self.tiles.push(Tile { first: keys.start, share: (!closed).then_some(share) });
+            self.tiles.push(Tile { first: keys.start, share });
+            if allowed.is_none() || !weights.iter().all(|weight| weight.is_nan()) {
+                self.open.push(at);
+            }
         }
-    }
-
-    /// Its tiles of which a key is allowed, from one on, with their shares.
-    fn open(&self, from: usize) -> impl Iterator<Item = (usize, Share)> {
-        self.tiles.iter().enumerate().skip(from).filter_map(|(at, tile)| Some((at, tile.share?)))
     }
 
     /// Where the codes of a tile lie, and those of the one that comes next.
@@ -395,11 +429,11 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Multiply tiles of a block, beginning with one, with all queries of a group: `out` tells which scans reach what is asked of them.
-/// Returns where to go on when these were looked at; None if no tile is left.
+/// Multiply tiles of a block with groups of queries, beginning with one of these pairs: `out` tells which scans reach what is asked of
+/// them. Returns where to go on when these were looked at; None if no pair is left.
 ///
 /// # Safety
-/// The processor has the instruction set; the block and the group are of these codes.
+/// The processor has the instruction set; the block and the groups are of these codes; a matrix unit is set up.
 #[inline(always)]
 pub unsafe fn reaching<
     S: Int8,
@@ -413,28 +447,41 @@ pub unsafe fn reaching<
     block: &Block,
     codes: &Codes,
     from: usize,
-    group: &Group<S, G>,
+    groups: &[Group<S, G>],
     ahead: &mut Ahead,
     out: &mut Scans,
 ) -> Option<usize> {
-    for (tile, share) in block.open(from) {
+    let head = if REST { codes.head() } else { Head::default() };
+    let tiles = block.open.len();
+    let pairs = groups.len() * tiles;
+    // A matrix unit is one pair ahead: it multiplies while the sums before are looked at.
+    let multiply = |pair: usize, out: &mut Scans| {
+        if Group::<S, G>::BY_MATRIX
+            && pair < pairs
+            && let Some(matrix) = &groups[pair / tiles].matrix
+        {
+            let [place, _] = block.places(codes, block.open[pair % tiles]);
+            // SAFETY: the caller's.
+            unsafe { matrix.first(place, codes, &mut out.first[pair % 2]) };
+        }
+    };
+    multiply(from, out);
+    for pair in from..pairs {
+        multiply(pair + 1, out);
         if G > 1 {
             ahead.ask();
         }
+        let (group, tile) = (&groups[pair / tiles], block.open[pair % tiles]);
         // SAFETY: the caller's.
         unsafe {
-            let least = group.least(share);
+            let least = group.least(block.tiles[tile].share);
             let places = block.places(codes, tile);
-            let head = if REST { codes.head() } else { Head::default() };
-            let mut others = group.matrix.as_ref().filter(|_| Group::<S, G>::BY_MATRIX);
-            if let Some(matrix) = others.filter(|_| head.m > 0) {
-                matrix.multiply(0, places[0], codes.stride(), &mut out.products.0[0]);
-            }
+            let mut others = group.matrix.as_ref().filter(|_| Group::<S, G>::BY_MATRIX && head.m > 0);
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
                     let sums = if Group::<S, G>::BY_MATRIX {
-                        loaded::<S, P, Q>(&out.products.0[0], panel, first)
+                        loaded::<S, P, Q>(&out.first[pair % 2], panel, first)
                     } else {
                         of_head::<S, P, Q, G>(codes, head, places, panel, group, first)
                     };
@@ -451,20 +498,25 @@ pub unsafe fn reaching<
                     {
                         continue;
                     }
-                    let sums = if Group::<S, G>::BY_MATRIX {
-                        if let Some(matrix) = others.take() {
-                            matrix.multiply_others(places[0], codes, &mut out.products);
-                        }
-                        loaded::<S, P, Q>(&out.products.0[1], panel, first)
-                    } else {
+                    let sums = if !Group::<S, G>::BY_MATRIX {
                         after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
+                    } else if head.m > 0 {
+                        if let Some(matrix) = others.take() {
+                            matrix.others(places[0], codes, &out.first[pair % 2], &mut out.all);
+                        }
+                        loaded::<S, P, Q>(&out.all, panel, first)
+                    } else {
+                        sums
                     };
-                    scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(block, at, &sums, group, first, &least, out);
+                    let places = pair / tiles * G;
+                    scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(
+                        block, codes, at, &sums, group, first, places, &least, out,
+                    );
                 }
             }
-            if out.reached.len() >= ENOUGH {
-                return Some(tile + 1);
-            }
+        }
+        if out.reached.len() >= ENOUGH {
+            return Some(pair + 1);
         }
     }
     None
@@ -649,8 +701,10 @@ unsafe fn reach<
     }
 }
 
-/// Sums as scans: those that reach the `least` that is asked of their queries, or what the keys ask, go `out`.
+/// Sums as scans: those that reach the `least` that is asked of their queries, or what the keys ask, go `out`; the group's places
+/// begin with one of all.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn scans<
     S: Int8,
     const P: usize,
@@ -661,18 +715,24 @@ unsafe fn scans<
     const REST: bool,
 >(
     block: &Block,
+    codes: &Codes,
     at: usize,
     sums: &[[S::Sums; P]; Q],
     group: &Group<S, G>,
     first: usize,
+    places: usize,
     asked: &[[f32; LANES]; 2],
     out: &mut Scans,
 ) {
     unsafe {
-        if !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, 1.0, group, first, asked) {
+        if !out.dense && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, 1.0, group, first, asked)
+        {
             return;
         }
         let [least, taken] = asked;
+        // All are compared before one is kept, for few are, and it is not foreseen which.
+        let mut scanned = [[[0f32; LANES]; P]; Q];
+        let mut bits = [0u64; Q];
         for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(least[first + j]);
             for (p, &sums) in sums.iter().enumerate() {
@@ -685,8 +745,21 @@ unsafe fn scans<
                     let key = above_key::<S, G, REST, false>(product, block, at, taken, group, first + j);
                     reached |= S::at_least(key, S::zero());
                 }
-                if reached != 0 {
-                    out.keep::<S>(most, reached, at, first + j);
+                S::store(scanned[j][p].as_mut_ptr(), most);
+                bits[j] |= u64::from(reached) << (p * LANES);
+            }
+        }
+        for (j, (mut bits, scanned)) in bits.into_iter().zip(&scanned).enumerate() {
+            let j = first + j;
+            while bits != 0 {
+                let lane = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let (at, scan) = (at + lane, scanned.as_flattened()[lane]);
+                let error = bound(group.bounds.each_ref().map(|factors| factors[j]), block.share(codes, at));
+                let rest = if REST { group.rests[j] * block.rests[at] } else { 0.0 };
+                let most = ((f64::from(scan) + f64::from(error)) as f32).next_up();
+                if PAIRS || most >= group.thresholds[j] {
+                    out.reached.push(Reached::new(most, scan - rest - LIKELY_ERROR * error, at, places + j));
                 }
             }
         }
@@ -750,18 +823,22 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
     block: &Block,
     codes: &Codes,
     group: &Group<S, G>,
-    Scans { products, .. }: &mut Scans,
+    Scans { first: [sums_of_head, _], all, .. }: &mut Scans,
     largest: &mut [[[f32; LANES]; G]],
 ) -> Share {
     let (mut most, head) = (Share::default(), codes.head());
-    for (tile, share) in block.open(0) {
-        most = most.max(share);
+    for &tile in &block.open {
+        most = most.max(block.tiles[tile].share);
         let places = block.places(codes, tile);
         if let Some(matrix) = &group.matrix {
             // SAFETY: the caller's.
             unsafe {
-                matrix.multiply(0, places[0], codes.stride(), &mut products.0[0]);
-                matrix.multiply_others(places[0], codes, products);
+                if head.m > 0 {
+                    matrix.first(places[0], codes, sums_of_head);
+                    matrix.others(places[0], codes, sums_of_head, all);
+                } else {
+                    matrix.first(places[0], codes, all);
+                }
             }
         }
         for first in (0..G).step_by(Q) {
@@ -770,7 +847,7 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
                 // SAFETY: the caller's.
                 unsafe {
                     let sums = if Group::<S, G>::BY_MATRIX {
-                        loaded::<S, P, Q>(&products.0[1], panel, first)
+                        loaded::<S, P, Q>(all, panel, first)
                     } else {
                         let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
                         after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)

@@ -1,7 +1,10 @@
-//! Sixteen queries by three panels of keys in one go: by AMX, the matrix unit of Intel's servers since 2023, which does eight times
-//! as many products of codes a cycle as VNNI (Intel's Architectures Software Developer's Manual, vol. 1, ch. 18, and the
-//! instructions' pages: Q queries times 64 codes times 16 keys an instruction).
+//! Sixteen queries by three panels of keys in one go, or 32 rows by two panels: by AMX, the matrix unit of Intel's servers since 2023,
+//! which does eight times as many products of codes a cycle as VNNI, and sixteen times as many of bfloat16 as AVX-512 of float32
+//! (Intel's Architectures Software Developer's Manual, vol. 1, ch. 18, and the instructions' pages: sixteen rows times 64 bytes
+//! times sixteen columns an instruction).
 
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+use super::Numbers;
 use super::{LANES, Level};
 use std::sync::OnceLock;
 
@@ -46,6 +49,31 @@ pub fn matrix_product(level: Level) -> Option<MatrixProduct> {
     let _ = (level, &FOUND);
     None
 }
+
+/// Whether there is a unit that multiplies bfloat16.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub fn has_matrix_bfloat16(level: Level) -> bool {
+    matrix_product(level).is_some() && amx::has_bfloat16()
+}
+
+/// Numbers that a matrix unit multiplies.
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+pub trait Tiles: Numbers<Packed = [u8; 4]> {
+    fn add(a: Self::Out, b: Self::Out) -> Self::Out;
+
+    /// Sums of 32 rows with two panels over so many blocks, one at least, of sixteen steps: rows lie as `[block][32 rows][64 bytes]`,
+    /// panels as `[step][16 columns][4 bytes]`.
+    ///
+    /// # Safety
+    /// The unit is set up, and it multiplies such numbers; rows and panels have their blocks behind them.
+    unsafe fn multiply(rows: *const u8, panels: [*const u8; 2], blocks: usize, out: &mut TileSums<Self::Out>);
+}
+
+/// Sums of 32 rows with two panels: `[half of the rows][panel][row][column]`.
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct TileSums<T>(pub [[[[T; LANES]; MATRIX_ROWS]; 2]; 2]);
 
 /// The unit, set up for the products of this thread; given back when it is dropped.
 pub struct Unit(bool);
@@ -104,8 +132,11 @@ pub unsafe fn plain_product(
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use amx::{CodeTiles, HalfTiles, multiply_nothing};
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx {
-    use super::{Line, MATRIX_CODES, MATRIX_ROWS, Square, plain_product};
+    use super::{Line, MATRIX_CODES, MATRIX_ROWS, Numbers, Square, TileSums, Tiles, plain_product};
     use std::arch::asm;
     use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -185,6 +216,110 @@ mod amx {
         out.iter().zip(&expected).all(|(out, expected)| out.0 == expected.0)
     }
 
+    /// Whether it multiplies bfloat16 too.
+    pub fn has_bfloat16() -> bool {
+        __cpuid_count(7, 0).edx >> 22 & 1 != 0
+    }
+
+    /// Signed codes of eight bits.
+    #[derive(Clone, Copy)]
+    pub struct CodeTiles;
+
+    /// Numbers of bfloat16.
+    #[derive(Clone, Copy)]
+    pub struct HalfTiles;
+
+    /// Four sums, two halves of rows and two panels: a load of each a block for four products.
+    macro_rules! multiply {
+        ($of:ty, $out:ty, $add:expr, $dot:literal) => {
+            impl Numbers for $of {
+                type Out = $out;
+                type Packed = [u8; 4];
+                const IN_TILES: bool = true;
+
+                #[inline(always)]
+                fn pack(bytes: [u8; 4]) -> [u8; 4] {
+                    bytes
+                }
+            }
+
+            impl Tiles for $of {
+                #[inline(always)]
+                fn add(a: $out, b: $out) -> $out {
+                    $add(a, b)
+                }
+
+                #[inline(always)]
+                unsafe fn multiply(rows: *const u8, [a, b]: [*const u8; 2], blocks: usize, out: &mut TileSums<$out>) {
+                    // SAFETY: the caller's; what is written is `out` alone.
+                    unsafe {
+                        asm!(
+                            "tilezero tmm0",
+                            "tilezero tmm1",
+                            "tilezero tmm2",
+                            "tilezero tmm3",
+                            "2:",
+                            "tileloadd tmm4, [{rows} + {line}*1]",
+                            "tileloadd tmm6, [{a} + {line}*1]",
+                            concat!($dot, " tmm0, tmm4, tmm6"),
+                            "tileloadd tmm7, [{b} + {line}*1]",
+                            concat!($dot, " tmm1, tmm4, tmm7"),
+                            "tileloadd tmm5, [{rows} + {line}*1 + 1024]",
+                            concat!($dot, " tmm2, tmm5, tmm6"),
+                            concat!($dot, " tmm3, tmm5, tmm7"),
+                            "add {rows}, 2048",
+                            "add {a}, 1024",
+                            "add {b}, 1024",
+                            "dec {blocks}",
+                            "jnz 2b",
+                            "tilestored [{out} + {line}*1], tmm0",
+                            "tilestored [{out} + {line}*1 + 1024], tmm1",
+                            "tilestored [{out} + {line}*1 + 2048], tmm2",
+                            "tilestored [{out} + {line}*1 + 3072], tmm3",
+                            rows = inout(reg) rows => _,
+                            a = inout(reg) a => _,
+                            b = inout(reg) b => _,
+                            blocks = inout(reg) blocks => _,
+                            out = in(reg) &raw mut *out,
+                            line = in(reg) 64usize,
+                            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                            options(nostack),
+                        );
+                    }
+                }
+            }
+        };
+    }
+
+    /// So many times four products of codes that wait for nothing but the ones before: for the unit's own rate.
+    ///
+    /// # Safety
+    /// The unit is set up.
+    pub unsafe fn multiply_nothing(times: u64) {
+        // SAFETY: the caller's.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7",
+                "2:",
+                "tdpbssd tmm0, tmm4, tmm6",
+                "tdpbssd tmm1, tmm4, tmm7",
+                "tdpbssd tmm2, tmm5, tmm6",
+                "tdpbssd tmm3, tmm5, tmm7",
+                "dec {times}",
+                "jnz 2b",
+                times = inout(reg) times => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem),
+            );
+        }
+    }
+
+    multiply!(CodeTiles, i32, i32::wrapping_add, "tdpbssd");
+    multiply!(HalfTiles, f32, |a: f32, b: f32| a + b, "tdpbf16ps");
+
     /// # Safety
     /// The process may use it.
     pub unsafe fn set_up() {
@@ -252,6 +387,42 @@ mod amx {
                 out("tmm4") _, out("tmm5") _, out("tmm6") _,
                 options(nostack),
             );
+        }
+    }
+}
+
+/// Signed codes of eight bits without a unit: the specification.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+pub struct PlainTiles;
+
+#[cfg(test)]
+impl Numbers for PlainTiles {
+    type Out = i32;
+    type Packed = [u8; 4];
+    const IN_TILES: bool = true;
+
+    fn pack(bytes: [u8; 4]) -> [u8; 4] {
+        bytes
+    }
+}
+
+#[cfg(test)]
+impl Tiles for PlainTiles {
+    fn add(a: i32, b: i32) -> i32 {
+        a.wrapping_add(b)
+    }
+
+    unsafe fn multiply(rows: *const u8, panels: [*const u8; 2], blocks: usize, out: &mut TileSums<i32>) {
+        let code = |p: *const u8| i32::from(unsafe { *p } as i8); // SAFETY: the caller's
+        for (row, panel, column) in (0..32).flat_map(|row| (0..2 * LANES).map(move |at| (row, at / LANES, at % LANES)))
+        {
+            out.0[row / MATRIX_ROWS][panel][row % MATRIX_ROWS][column] = (0..blocks * 64)
+                .map(|i| {
+                    let a = code(rows.wrapping_add(i / 64 * 2048 + row * 64 + i % 64));
+                    a.wrapping_mul(code(panels[panel].wrapping_add(i / 4 * 64 + column * 4 + i % 4)))
+                })
+                .fold(0, i32::wrapping_add);
         }
     }
 }

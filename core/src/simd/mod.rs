@@ -21,12 +21,16 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 pub use int8::Int8;
-#[cfg(test)]
-pub use matrix::plain_product;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use matrix::{CodeTiles, HalfTiles, has_matrix_bfloat16, multiply_nothing};
 pub use matrix::{Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, matrix_product};
+#[cfg(test)]
+pub use matrix::{PlainTiles, plain_product};
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+pub use matrix::{TileSums, Tiles};
 #[cfg(target_arch = "x86_64")]
 pub use narrow::{Avx2Words, Avx512Half};
-pub use narrow::{Floats, Narrow, PortableHalf};
+pub use narrow::{Floats, Narrow, Numbers, PortableHalf};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;

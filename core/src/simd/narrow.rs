@@ -4,20 +4,27 @@
 use super::{Int8, LANES, Simd};
 use std::marker::PhantomData;
 
-/// What matrix products do with narrow numbers. Keys lie as `[16 columns][4 bytes]`: a step is 64 bytes.
+/// Numbers of matrix products, as they are packed.
+pub trait Numbers: Copy {
+    /// What sums are told as.
+    type Out: Copy + Default + Send + Sync;
+    type Packed: Copy + Send + Sync;
+    /// Whether sixteen steps of a row lie side by side.
+    const IN_TILES: bool = false;
+
+    fn pack(bytes: [u8; 4]) -> Self::Packed;
+}
+
+/// What matrix products do with them. Keys lie as `[16 columns][4 bytes]`: a step is 64 bytes.
 ///
 /// # Safety
 /// As for [`Int8`].
 #[allow(clippy::missing_safety_doc)] // said once, above
-pub trait Narrow: Copy {
-    /// What sums are told as.
-    type Out: Copy + Default + Send + Sync;
-    type Packed: Copy + Send + Sync;
+pub trait Narrow: Numbers {
     type Query: Copy;
     type Keys: Copy;
     type Sums: Copy;
 
-    fn pack(bytes: [u8; 4]) -> Self::Packed;
     unsafe fn query(p: *const Self::Packed) -> Self::Query;
     unsafe fn keys(p: *const u8) -> Self::Keys;
     unsafe fn zero() -> Self::Sums;
@@ -25,17 +32,21 @@ pub trait Narrow: Copy {
     unsafe fn add_to(out: &mut [Self::Out; LANES], sums: Self::Sums);
 }
 
-impl<S: Int8> Narrow for S {
+impl<S: Int8> Numbers for S {
     type Out = i32;
     type Packed = <S as Int8>::Packed;
-    type Query = <S as Int8>::Query;
-    type Keys = <S as Int8>::Keys;
-    type Sums = <S as Int8>::Sums;
 
     #[inline(always)]
     fn pack(bytes: [u8; 4]) -> Self::Packed {
         <S as Int8>::pack(bytes.map(|byte| byte as i8))
     }
+}
+
+impl<S: Int8> Narrow for S {
+    type Query = <S as Int8>::Query;
+    type Keys = <S as Int8>::Keys;
+    type Sums = <S as Int8>::Sums;
+
     #[inline(always)]
     unsafe fn query(p: *const Self::Packed) -> Self::Query {
         unsafe { <S as Int8>::query(p) }
@@ -63,17 +74,21 @@ impl<S: Int8> Narrow for S {
 #[derive(Clone, Copy)]
 pub struct PortableHalf;
 
-impl Narrow for PortableHalf {
+impl Numbers for PortableHalf {
     type Out = f32;
     type Packed = [f32; 2];
-    type Query = [f32; 2];
-    type Keys = [[f32; 2]; LANES];
-    type Sums = [f32; LANES];
 
     #[inline(always)]
     fn pack([a, b, c, d]: [u8; 4]) -> Self::Packed {
         [[a, b], [c, d]].map(|half| f32::from_bits(u32::from(u16::from_ne_bytes(half)) << 16))
     }
+}
+
+impl Narrow for PortableHalf {
+    type Query = [f32; 2];
+    type Keys = [[f32; 2]; LANES];
+    type Sums = [f32; LANES];
+
     #[inline(always)]
     unsafe fn query(p: *const Self::Packed) -> Self::Query {
         unsafe { *p }
@@ -100,17 +115,21 @@ impl Narrow for PortableHalf {
 #[derive(Clone, Copy)]
 pub struct Floats<S>(PhantomData<S>);
 
-impl<S: Simd> Narrow for Floats<S> {
+impl<S: Simd> Numbers for Floats<S> {
     type Out = f32;
     type Packed = f32;
-    type Query = S::F;
-    type Keys = S::F;
-    type Sums = S::F;
 
     #[inline(always)]
     fn pack(bytes: [u8; 4]) -> f32 {
         f32::from_ne_bytes(bytes)
     }
+}
+
+impl<S: Simd> Narrow for Floats<S> {
+    type Query = S::F;
+    type Keys = S::F;
+    type Sums = S::F;
+
     #[inline(always)]
     unsafe fn query(p: *const f32) -> S::F {
         unsafe { S::splat(*p) }
@@ -138,7 +157,7 @@ pub use x86::{Avx2Words, Avx512Half};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Narrow};
+    use super::{LANES, Narrow, Numbers};
     use crate::simd::Avx2;
     use std::arch::x86_64::*;
 
@@ -147,17 +166,21 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx2Words;
 
-    impl Narrow for Avx2Words {
+    impl Numbers for Avx2Words {
         type Out = i32;
         type Packed = [i8; 4];
+
+        #[inline(always)]
+        fn pack(bytes: [u8; 4]) -> Self::Packed {
+            <Avx2 as Numbers>::pack(bytes)
+        }
+    }
+
+    impl Narrow for Avx2Words {
         type Query = __m256i;
         type Keys = [__m256i; 2];
         type Sums = [__m256i; 2];
 
-        #[inline(always)]
-        fn pack(bytes: [u8; 4]) -> Self::Packed {
-            <Avx2 as Narrow>::pack(bytes)
-        }
         #[inline(always)]
         unsafe fn query(p: *const Self::Packed) -> Self::Query {
             unsafe { <Avx2 as Narrow>::query(p) }
@@ -189,17 +212,21 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx512Half;
 
-    impl Narrow for Avx512Half {
+    impl Numbers for Avx512Half {
         type Out = f32;
         type Packed = [u8; 4];
-        type Query = __m512i;
-        type Keys = __m512i;
-        type Sums = __m512;
 
         #[inline(always)]
         fn pack(bytes: [u8; 4]) -> Self::Packed {
             bytes
         }
+    }
+
+    impl Narrow for Avx512Half {
+        type Query = __m512i;
+        type Keys = __m512i;
+        type Sums = __m512;
+
         #[inline(always)]
         unsafe fn query(p: *const Self::Packed) -> Self::Query {
             unsafe { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
