@@ -15,7 +15,7 @@ EACH = 120  # for each of its numbers
 WORTH = 0.7  # of the time without
 HEAD = 3  # of so many directions one
 MOST_SHIFT = 4  # of the core
-TILE = 48  # rows that the core compares together
+PART = 192  # rows that are not divided any more: four of the core's tiles
 OVER = 16  # directions that are sought beside those wanted
 LIKENESS = 32  # coordinates by which likeness is judged
 POWER = 8  # of the variance
@@ -58,7 +58,7 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
     costs = [cost(along[:, :m], of_turned(along[:, :m])) for m in sizes]
     if not costs or min(costs) >= WORTH * cost(sample, np.abs(sample).max(axis=1)):
         return None
-    return np.ascontiguousarray(directions[: sizes[int(np.argmin(costs))]])
+    return np.ascontiguousarray(np.linalg.qr(directions[: sizes[int(np.argmin(costs))]].T)[0].T)
 
 
 def turned(directions: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def with_head(directions: np.ndarray, keys: npt.NDArray[np.float32]) -> tuple[np
 
 
 def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) -> npt.NDArray[np.uint32]:
-    """Order rows (n, d) so that those near to each other are alike: halved along their largest variance, down to a tile."""
+    """Order rows (n, d) so that those near to each other are alike: halved along their largest variance, down to a part."""
     n, d = keys.shape
     order = np.arange(n, dtype=np.uint32)
     if directions is None:
@@ -106,7 +106,7 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
     parts = [(0, n)]
     while parts:
         first, end = parts.pop()
-        if end - first <= TILE:
+        if end - first <= PART:
             continue
         here = coordinates[first:end]  # in the order reached so far
         here -= here.mean(axis=0)
@@ -114,7 +114,7 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
         # A power of it is of the largest direction alone, in each column.
         powers = np.linalg.matrix_power(squares / max(float(np.trace(squares)), 1e-30), POWER)
         direction = powers[np.argmax(squares.diagonal())]
-        half = (end - first + TILE) // (2 * TILE) * TILE
+        half = (end - first + PART) // (2 * PART) * PART
         halved = np.argpartition(here @ direction, half)
         order[first:end], coordinates[first:end] = order[first:end][halved], np.take(here, halved, axis=0)
         parts += [(first, first + half), (first + half, end)]
@@ -123,15 +123,16 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
 
 def _sample(keys: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
     """About so many of the rows that are not zero, at length 1."""
-    sample = keys[:: -(-len(keys) // size)].astype(np.float64)
-    norms = np.linalg.norm(sample, axis=1)
+    sample = keys[:: -(-len(keys) // size)]
+    norms = np.sqrt(np.einsum("nd,nd->n", sample, sample, dtype=np.float64))
     return (sample[norms > 0] / norms[norms > 0, None]).astype(np.float32)
 
 
 def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
     """Find m directions, or as many as there are, that hold about most of the squares of `sample` (s, d): rows, the first most.
 
-    By a randomised range finder (Halko, Martinsson and Tropp 2011) where m is far less than there are.
+    They are of float64, orthonormal to the precision of float32. By a randomised range finder (Halko, Martinsson and Tropp
+    2011) where m is far less than there are.
     """
     s, d = sample.shape
     squares = sample.T @ sample if d <= s else sample @ sample.T
@@ -143,4 +144,4 @@ def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
     else:
         span = np.eye(side, dtype=np.float32)
     vectors = (span @ np.linalg.eigh(span.T @ squares @ span)[1])[:, ::-1][:, :m].astype(np.float64)
-    return np.linalg.qr(vectors if d <= s else sample.T @ vectors)[0].T
+    return (vectors if d <= s else np.linalg.qr(sample.T @ vectors)[0]).T

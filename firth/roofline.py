@@ -95,9 +95,10 @@ def processor() -> str:
 
 
 def cache_path(threads: int) -> Path:
-    """Where the measurement of so many threads is kept."""
+    """Where the measurement of so many threads is kept, and of instructions that FIRTH_SIMD forces."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "firth"
-    return folder / f"roofline-{re.sub(r'[^a-z0-9]+', '-', processor().lower()).strip('-')}-{threads}.json"
+    name = f"{processor()} {threads} {os.environ.get('FIRTH_SIMD', '')}"
+    return folder / f"roofline-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
 
 
 def measured(threads: int | None = None) -> Roofline | None:

@@ -188,6 +188,9 @@ def test_what_was_measured_is_kept_and_a_broken_file_is_measured_anew(monkeypatc
         found = end.value
     assert [step.done for step in shown] == [0, 1, 2]
     assert roofline.measured(1) == found
+    with monkeypatch.context() as other:
+        other.setenv("FIRTH_SIMD", "portable")
+        assert roofline.measured(1) is None  # what other instructions reach
     assert found.flops_per_s > 0
     assert found.int8_ops_per_s > 0
     faster = replace(found, flops_per_s=1e30, bytes_per_s=1e-30)  # than this machine, and slower
