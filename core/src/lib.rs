@@ -21,7 +21,7 @@ mod door {
     use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
     use crate::product::Shape;
     use crate::search::{self, Codes, Goal, Head, MOST_DIMENSIONS, MOST_SHIFT, Metric, Own, Queries};
-    use crate::simd::{Level, matrix_product};
+    use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
     use crate::text::store::{Ids, Renumber};
@@ -90,8 +90,7 @@ mod door {
     #[pyfunction]
     fn product_instructions() -> PyResult<(&'static str, &'static str)> {
         let level = Level::chosen().map_err(PyValueError::new_err)?;
-        let codes = if matrix_product(level).is_some() { "amx" } else { level.for_codes().name() };
-        Ok((codes, crate::product::bfloat16_instructions(level)))
+        Ok(crate::product::instructions(level))
     }
 
     /// out (n, m) = a (n, d) x b (d, m), codes of eight bits.

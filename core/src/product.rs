@@ -13,10 +13,13 @@ use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx2Words, Avx512, Avx512Half};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use crate::simd::{CodeTiles, HalfTiles, Unit, has_matrix_bfloat16, matrix_product};
-use crate::simd::{Floats, LANES, Level, Narrow, Numbers, Portable, PortableHalf, prefetch_far, prefetch_for_writing};
+use crate::simd::{CodeTiles, HalfTiles, Unit, has_matrix_bfloat16};
+use crate::simd::{
+    Floats, LANES, Level, MATRIX_ROWS, Narrow, Numbers, Portable, PortableHalf, matrix_product, prefetch_far,
+    prefetch_for_writing,
+};
 #[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
-use crate::simd::{MATRIX_ROWS, TileSums, Tiles};
+use crate::simd::{TileSums, Tiles};
 use std::ops::Range;
 
 /// Steps at a time, and rows, which stay in the second-level cache, 240 or 384 KiB. A lone panel of so many steps, 20 KiB, stays in a
@@ -24,8 +27,9 @@ use std::ops::Range;
 const fn steps_and_rows(panels: usize) -> (usize, usize) {
     if panels == 1 { (320, 192) } else { (512, 192) }
 }
-/// Steps, rows and columns that a matrix unit takes at once.
-const TILE: usize = 16;
+
+/// Steps that a matrix unit takes at once: as many as rows.
+const TILE: usize = MATRIX_ROWS;
 
 /// Blocks of rows for each thread, at least, lest one wait long for another.
 const BLOCKS: usize = 8;
@@ -92,14 +96,16 @@ pub fn bfloat16(a: &[u16], b: &[u16], shape: Shape, out: &mut [f32], threads: us
     }
 }
 
-/// By which instructions: "amx", "avx512_bf16", or those of float32.
-pub fn bfloat16_instructions(level: Level) -> &'static str {
-    match level {
+/// By which instructions codes are multiplied, and numbers of bfloat16: "amx", "avx512_bf16" or, widened, those of float32.
+pub fn instructions(level: Level) -> (&'static str, &'static str) {
+    let codes = if matrix_product(level).is_some() { "amx" } else { level.for_codes().name() };
+    let halves = match level {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Level::Avx512 if has_matrix_bfloat16(level) => "amx",
         Level::Avx512 if Level::has_bfloat16() => "avx512_bf16",
         _ => level.name(),
-    }
+    };
+    (codes, halves)
 }
 
 /// Products of rows x (n, d) of float32 with themselves and all later ones: out (n, n), of which what is left of a row's own may be
@@ -375,10 +381,9 @@ unsafe fn block_of_tiles<S: Tiles>(of: &Block<S>, out: &mut [S::Out]) {
                 let at = [0, 1].map(|p| panels.as_ptr().add((panel + p) * steps * 64));
                 S::multiply(rows.as_ptr().add(group * steps).cast(), at, steps / TILE, &mut sums);
             }
-            let sums = sums.0.each_ref().map(|half| half.each_ref());
             for (i, out) in out[group * m..].chunks_exact_mut(m).take(2 * MATRIX_ROWS).enumerate() {
                 for (p, out) in out[panel * LANES..].chunks_mut(LANES).take(2).enumerate() {
-                    let sums = &sums[i / MATRIX_ROWS][p][i % MATRIX_ROWS];
+                    let sums = &sums.0[i / MATRIX_ROWS][p][i % MATRIX_ROWS];
                     if let Some(&start) = starts.get(group + i) {
                         out.fill(start);
                     }

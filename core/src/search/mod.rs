@@ -168,7 +168,7 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
         .iter()
         .zip(&answers)
         .flat_map(|(chunk, answers)| plan.segments.iter().map(move |segment| (chunk, segment, answers)));
-    in_parallel(plan.threads, tasks, stop, |(chunk, segment, answers), stop| {
+    let are_late = in_parallel(plan.threads, tasks, stop, |(chunk, segment, answers), stop| {
         let task = Task {
             codes: keys.codes,
             vectors: keys.vectors,
@@ -194,16 +194,20 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
         }
         totals.add(statistics);
     })?;
+    if are_late {
+        ALONE.store(STAY_ALONE, Ordering::Relaxed); // one thread would have done it all meanwhile
+    }
     Some(answers.into_iter().flat_map(|answers| answers.into_inner().expect("as above")).collect())
 }
 
-/// Work on items with some threads, each told whether to stop; None if `stop`, which the calling thread asks, said so.
+/// Work on items with some threads, each told whether to stop. Returns whether others were waited for longer than the calling thread
+/// worked; None if `stop`, which that thread asks, said so.
 fn in_parallel<T: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,
     stop: &dyn Fn() -> bool,
     work: impl Fn(T, &dyn Fn() -> bool) + Sync,
-) -> Option<()> {
+) -> Option<bool> {
     let asked = Asked {
         stop,
         caller: std::thread::current().id(),
@@ -215,10 +219,10 @@ fn in_parallel<T: Send>(
             work(item, &|| asked.stopped());
         }
     };
-    share_and_look(threads, items, work, || {
+    let are_late = share_and_look(threads, items, work, || {
         asked.stopped();
     });
-    (!asked.stopped.into_inner()).then_some(())
+    (!asked.stopped.into_inner()).then_some(are_late)
 }
 
 /// Put together what was found among different keys.
@@ -253,7 +257,7 @@ impl Plan {
         let chunk = q.div_ceil(2 * threads).clamp(FEW_QUERIES.min(most), most).next_multiple_of(GROUP);
         let chunks = pieces(q, chunk);
         let segments = threads.div_ceil(chunks.len().max(1));
-        let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).clamp(TILE, MOST_KEYS / TILE * TILE));
+        let segments = pieces(n, n.div_ceil(segments).next_multiple_of(TILE).clamp(TILE, MOST_KEYS));
         Plan { threads, chunks, segments }
     }
 }
@@ -302,15 +306,17 @@ pub fn share<T: Send>(threads: usize, items: impl Iterator<Item = T> + Send, wor
     share_and_look(threads, items, work, || ());
 }
 
-/// The same, with something for the calling thread to do now and then while it waits for the others.
+/// The same, with something for the calling thread to do now and then while it waits for the others. Returns whether it waited
+/// longer than it worked.
 fn share_and_look<T: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) + Sync,
     look: impl Fn(),
-) {
+) -> bool {
     if threads <= 1 {
-        return items.for_each(work);
+        items.for_each(work);
+        return false;
     }
     let items = Mutex::new(items);
     let next = || items.lock().expect("no thread panics while it holds this").next();
@@ -334,10 +340,8 @@ fn share_and_look<T: Send>(
             std::thread::park_timeout(LOOK);
             look();
         }
-        if began.elapsed() > 2 * worked {
-            ALONE.store(STAY_ALONE, Ordering::Relaxed); // one thread would have done it all meanwhile
-        }
-    });
+        began.elapsed() > 2 * worked
+    })
 }
 
 /// Tells the caller that a thread has ended, by a panic too.

@@ -47,7 +47,7 @@ const WAITING_PAIRS: usize = 32;
 const LINES: usize = 64;
 
 /// Keys of a task at most.
-pub const MOST_KEYS: usize = u32::MAX as usize;
+pub const MOST_KEYS: usize = u32::MAX as usize / TILE * TILE;
 
 /// Some queries, the keys they are compared with, and what is wanted.
 pub struct Task<'a> {
@@ -174,13 +174,12 @@ impl Task<'_> {
     }
 
     fn allows(&self, place: usize, query: usize) -> bool {
-        let row = self.row(place);
-        self.allowed.is_none_or(|allowed| allowed[row])
+        self.allowed.is_none_or(|allowed| allowed[self.row(place)])
             && match self.own {
                 Own::No => true,
-                Own::Others(first) => row != first + query,
-                Own::Rows(rows) => row != rows[query],
-                Own::Later(first) => row > first + query,
+                Own::Others(first) => self.row(place) != first + query,
+                Own::Rows(rows) => self.row(place) != rows[query],
+                Own::Later(first) => self.row(place) > first + query,
             }
     }
 }
@@ -344,7 +343,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             bests: Vec::new(),
             groups: Vec::new(),
             places: Vec::new(),
-            waiting: vec![Vec::with_capacity(WAITING_PAIRS)],
+            waiting: if task.strips.is_some() { vec![Vec::with_capacity(WAITING_PAIRS)] } else { Vec::new() },
             block: Block::new(task.metric),
             out: Scans::new(),
         };
@@ -377,7 +376,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let group = self.groups.last_mut().expect("one was pushed");
         group.set(place, coded, codes, self.bests[i].asks());
         self.places.push(i);
-        if self.waiting.len() < self.places.len() {
+        if task.strips.is_none() && self.waiting.len() < self.places.len() {
             self.waiting.push(Vec::with_capacity(most_waiting(task.goal)));
         }
     }
@@ -485,16 +484,16 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 of_tiles.extend(scored.map(|hit| (tile_of(hit.row as usize), lowered(query.floor(hit.score())))));
                 of_tiles.sort_unstable_by_key(|(tile, _)| *tile);
             }
-            // The best of each tile: one after the other, as they came.
-            scores.clear();
-            let mut last = usize::MAX;
-            for &(tile, score) in &of_tiles {
-                match scores.last_mut() {
-                    Some(best) if tile == last => *best = f32::max(*best, score),
-                    _ => scores.push(score),
+            // The best of each tile, whose candidates came one after the other.
+            of_tiles.dedup_by(|(tile, score), (kept, best)| {
+                let is_same = tile == kept;
+                if is_same {
+                    *best = f32::max(*best, *score);
                 }
-                last = tile;
-            }
+                is_same
+            });
+            scores.clear();
+            scores.extend(of_tiles.iter().map(|(_, score)| *score));
             if r <= scores.len() {
                 best.guess(f64::from(nth_largest(&mut scores, r)));
                 group.raise(place % G, best.asks());
@@ -555,12 +554,11 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     ) {
         let most_waiting = if PAIRS { WAITING_PAIRS } else { most_waiting(task.goal) };
         let mut reached = std::mem::take(&mut self.out.reached);
-        let all = task.allowed.is_none() && task.own == Own::No;
         for reached in reached.drain(..) {
             let (at, place) = (reached.at(), reached.place());
             let key = self.block.first(at / TILE) + at % TILE;
             let i = self.places[place]; // nothing reaches the threshold of a free place
-            if !all && !task.allows(key, i) {
+            if !task.allows(key, i) {
                 continue;
             }
             let most = reached.most();

@@ -471,7 +471,8 @@ pub unsafe fn reaching<
         if G > 1 {
             ahead.ask();
         }
-        let (group, tile) = (&groups[pair / tiles], block.open[pair % tiles]);
+        let (g, tile) = (pair / tiles, block.open[pair % tiles]);
+        let group = &groups[g];
         // SAFETY: the caller's.
         unsafe {
             let least = group.least(block.tiles[tile].share);
@@ -508,9 +509,16 @@ pub unsafe fn reaching<
                     } else {
                         sums
                     };
-                    let places = pair / tiles * G;
                     scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(
-                        block, codes, at, &sums, group, first, places, &least, out,
+                        block,
+                        codes,
+                        at,
+                        &sums,
+                        group,
+                        first,
+                        g * G,
+                        &least,
+                        out,
                     );
                 }
             }
