@@ -19,7 +19,8 @@ PART = 192  # rows that are not divided any more: four of the core's tiles
 OVER = 16  # directions that are sought beside those wanted
 LIKENESS = 32  # coordinates by which likeness is judged
 POWER = 8  # of the variance
-BLOCK = 1 << 22  # numbers of the rows that are projected at once
+BLOCK = 1 << 19  # numbers of the rows that are projected at once: they stay in a cache
+LEAST_SQUARE = 1e-30  # below it a sum of squares in float32 has lost digits
 
 
 def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
@@ -101,8 +102,8 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
     rows = max(1, BLOCK // d)
     for first in range(0, n, rows):
         block = keys[first : first + rows]
-        norms = np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64)).astype(np.float32)
-        coordinates[first : first + rows] = (block @ narrow) / np.maximum(norms, np.finfo(np.float32).tiny)[:, None]
+        lengths = np.maximum(_lengths(block), np.finfo(np.float32).tiny)
+        coordinates[first : first + rows] = (block @ narrow) / lengths[:, None]
     parts = [(0, n)]
     while parts:
         first, end = parts.pop()
@@ -123,9 +124,18 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
 
 def _sample(keys: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
     """About so many of the rows that are not zero, at length 1."""
-    sample = keys[:: -(-len(keys) // size)]
-    norms = np.sqrt(np.einsum("nd,nd->n", sample, sample, dtype=np.float64))
-    return (sample[norms > 0] / norms[norms > 0, None]).astype(np.float32)
+    sample = np.ascontiguousarray(keys[:: -(-len(keys) // size)])
+    norms = _lengths(sample)
+    return sample[norms > 0] / norms[norms > 0, None]
+
+
+def _lengths(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The lengths of rows (n, d): (n,); by float64 where float32 cannot hold their squares."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("nd,nd->n", rows, rows)
+        if not (squares.min() > LEAST_SQUARE and squares.max() < np.inf):
+            squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
+        return np.sqrt(squares).astype(np.float32)
 
 
 def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:

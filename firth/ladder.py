@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from firth import _core
 from firth._check import ArgumentError, MissingExtraError, available_threads, check_int
@@ -138,9 +139,6 @@ def _ways(n: int, threads: int) -> tuple[list[Way], dict[str, str]]:
         ("BLAS, all threads", "every core", n, whole, _whole(n)),
     ]
     left_out = {}
-    if importlib.util.find_spec("threadpoolctl") is None:
-        ways = [way for way in ways if way[0] not in ("BLAS, one thread",)]
-        left_out["BLAS, one thread"] = "threadpoolctl is not installed: pip install 'firth[maps]'"
     if importlib.util.find_spec("jax") is None:
         left_out["JAX"] = "not installed: pip install 'firth[transformer]'"
     else:
@@ -294,17 +292,11 @@ def _ready(prepare: Callable[[], Any], multiply: Callable[..., Any]) -> Callable
 
 
 def _one_thread(of: Callable[[], Any]) -> Callable[[], Any]:
-    """The same with BLAS on one thread, where threadpoolctl can have it so."""
+    """The same with BLAS on one thread."""
 
     @contextlib.contextmanager
     def context() -> Iterator[Callable[[], Any]]:
-        try:
-            from threadpoolctl import threadpool_limits
-
-            limit = threadpool_limits(1)
-        except ImportError:
-            limit = contextlib.nullcontext()
-        with limit, of() as run:
+        with threadpool_limits(1), of() as run:
             yield run
 
     return context

@@ -551,6 +551,12 @@ mod door {
         pool.map(Arc::new).map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
+    impl Weights {
+        fn walk(&self) -> PyResult<spectral::Walk<'_>> {
+            Ok(spectral::Walk::new(&self.graph, Level::chosen().map_err(PyValueError::new_err)?))
+        }
+    }
+
     #[pymethods]
     impl Weights {
         /// UMAP's, of neighbours and their distances, (n, k); those below `least` of the largest are left out.
@@ -616,14 +622,14 @@ mod door {
         }
 
         /// sqrt(degree), (n,).
-        fn degrees<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
-            PyArray1::from_vec(py, spectral::Walk::new(&self.graph).first())
+        fn degrees<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+            Ok(PyArray1::from_vec(py, self.walk()?.first()))
         }
 
         /// The normalised adjacency times x, (n, 8).
         fn times<'py>(&self, py: Python<'py>, x: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-            let x = x.as_slice()?.to_vec();
-            let out = py.detach(|| self.pool.install(|| spectral::Walk::new(&self.graph).times(x)));
+            let (x, walk) = (x.as_slice()?, self.walk()?);
+            let out = py.detach(|| self.pool.install(|| walk.times(x)));
             PyArray1::from_vec(py, out).reshape([self.graph.len(), spectral::WIDTH])
         }
 
@@ -635,9 +641,9 @@ mod door {
             degree: usize,
             cut: f32,
         ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-            let mut x = x.as_slice()?.to_vec();
-            py.detach(|| self.pool.install(|| spectral::Walk::new(&self.graph).filter(&mut x, degree, cut)));
-            PyArray1::from_vec(py, x).reshape([self.graph.len(), spectral::WIDTH])
+            let (x, walk) = (x.as_slice()?, self.walk()?);
+            let out = py.detach(|| self.pool.install(|| walk.filter(x, degree, cut)));
+            PyArray1::from_vec(py, out).reshape([self.graph.len(), spectral::WIDTH])
         }
     }
 

@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from firth import _core
 from firth.maps.reduce import Reduced, moved, start
@@ -152,21 +153,22 @@ def spectral(weights: _core.Weights, dims: int, seed: int) -> np.ndarray:
     x = np.random.default_rng(seed).standard_normal((len(first), WIDTH)).astype(np.float32)
     x[:, 0] = first
     cut, degree = 0.5, DEGREE // 2
-    for _ in range(ROUNDS):
-        x = weights.filter(np.ascontiguousarray(x / np.linalg.norm(x, axis=0)), degree, cut)
-        x = np.linalg.qr(x.astype(np.float64))[0].astype(np.float32)
-        product = weights.times(x)
-        values, turn = np.linalg.eigh((x.T @ product).astype(np.float64))
-        turn = turn[:, ::-1].astype(np.float32)  # the largest first
-        values = values[::-1]
-        x, product = x @ turn, product @ turn
-        residual = np.linalg.norm(product - x * values.astype(np.float32), axis=0)
-        left = (residual / np.maximum(1 - values, LEAST_GAP))[1 : dims + 1].max() / SETTLED
-        if left < 1:
-            break
-        cut = float(min(values[-1], 1 - LEAST_GAP))
-        # Each degree raises what belongs to an eigenvalue above the cut by this: as many as leave a fourth of what may be left.
-        growth = np.arccosh(1 + 2 * max(values[dims] - cut, LEAST_GAP) / (cut + 1))
-        degree = int(np.clip(np.log(4 * left) / growth, LEAST_DEGREE, DEGREE))
-        x = np.ascontiguousarray(x)
+    with threadpool_limits(1, "blas"):  # threads of its own would go on a while, on the processors that the core needs
+        for _ in range(ROUNDS):
+            x = weights.filter(np.ascontiguousarray(x / np.linalg.norm(x, axis=0)), degree, cut)
+            x = np.linalg.qr(x.astype(np.float64))[0].astype(np.float32)
+            product = weights.times(x)
+            values, turn = np.linalg.eigh((x.T @ product).astype(np.float64))
+            turn = turn[:, ::-1].astype(np.float32)  # the largest first
+            values = values[::-1]
+            x, product = x @ turn, product @ turn
+            residual = np.linalg.norm(product - x * values.astype(np.float32), axis=0)
+            left = (residual / np.maximum(1 - values, LEAST_GAP))[1 : dims + 1].max() / SETTLED
+            if left < 1:
+                break
+            cut = float(min(values[-1], 1 - LEAST_GAP))
+            # Each degree raises what belongs to an eigenvalue above the cut by this: as many as leave a fourth of what may be.
+            growth = np.arccosh(1 + 2 * max(values[dims] - cut, LEAST_GAP) / (cut + 1))
+            degree = int(np.clip(np.log(4 * left) / growth, LEAST_DEGREE, DEGREE))
+            x = np.ascontiguousarray(x)
     return x[:, 1 : dims + 1]

@@ -63,8 +63,9 @@ impl Basis {
                 skew += if i == j { (product - 1.0) * (product - 1.0) } else { 2.0 * product * product };
             }
         }
-        // Of each coordinate: numbers of both rounded to float32, sums of fused products, and a little for what float64 rounds.
-        let error = (SUMMED + 4) as f64 * ROUNDOFF * (m as f64).sqrt();
+        // Of each coordinate: numbers of both rounded to float32, sums of fused products, a little for what float64 rounds, and itself
+        // where it is kept in float32.
+        let error = (SUMMED + 5) as f64 * ROUNDOFF * (m as f64).sqrt();
         let skew = skew.sqrt();
         (skew < MOST_SKEW).then_some(Basis { d, m, head, packed, slack: 8.0 * skew + 4.0 * error })
     }

@@ -17,17 +17,21 @@ const RANGE: f64 = (1u64 << 60) as f64;
 
 /// The largest code of a query.
 const LARGEST: f64 = 127.0;
-/// The largest sum of the four codes of a query that are multiplied together, before each is rounded by half of one: 128 then.
+/// The largest sum of codes of a query of one sign, of the four that are multiplied together, before each is rounded by half of one:
+/// 128 then.
 const MOST_IN_PAIRS: f64 = 126.0;
 
-/// The largest sum of the numbers, but for their signs, whose codes are multiplied together in two steps.
+/// The largest sum of numbers of one sign, of the four whose codes are multiplied together in two steps.
 fn largest_sum(coordinates: &[f64]) -> f64 {
-    let of_step = |eight: &[f64]| {
-        let mut sums = [0.0; 2];
-        eight.iter().enumerate().for_each(|(i, y)| sums[i / 2 % 2] += y.abs());
-        sums[0].max(sums[1])
+    let of_two_steps = |eight: &[f64]| {
+        let mut sums = [0f64; 4];
+        for (i, y) in eight.iter().enumerate() {
+            sums[i & 2] += y.max(0.0);
+            sums[i & 2 | 1] += (-y).max(0.0);
+        }
+        sums.into_iter().fold(0.0, f64::max)
     };
-    coordinates.chunks(8).map(of_step).fold(0.0, f64::max)
+    coordinates.chunks(8).map(of_two_steps).fold(0.0, f64::max)
 }
 
 /// What the bound needs to know of a key: size * error, size, and size^2 where the metric is "euclidean".
@@ -189,8 +193,26 @@ impl Query {
         // Roundings of d products and their sums, of the query and the norm; below 2^-126 products are rounded to nothing.
         let slack = self.a * norm * (d + 16.0) * 2.0 * ROUNDOFF + d * 0.5f64.powi(125) * self.per_dot;
         let most = f64::from(dot) * self.per_dot + slack;
+        self.less_square(if self.metric == Metric::Cosine { most / norm } else { most }, norm)
+    }
+
+    /// The same, given the product in float32 of their m coordinates at length 1 in a basis with this slack, and what lies outside it
+    /// as in a share.
+    pub fn most_along(&self, dot: f32, norm: f32, m: usize, slack: f64, rest: f32) -> f64 {
+        if norm < f32::MIN_POSITIVE {
+            return f64::INFINITY;
+        }
+        let norm = f64::from(norm);
+        let size = if self.metric == Metric::Cosine { 1.0 } else { norm };
+        // Roundings of m products and their sums, and of the coordinates, twice as many as there are; a few of the norm.
+        let off = (m as f64 + 32.0) * 2.0 * ROUNDOFF + slack;
+        let most = self.a * size * (f64::from(dot) + off) + f64::from(self.rest) * f64::from(rest);
+        self.less_square(most, norm)
+    }
+
+    /// Less what a key's square takes off its score.
+    fn less_square(&self, most: f64, norm: f64) -> f64 {
         let most = match self.metric {
-            Metric::Cosine => most / norm,
             Metric::Euclidean => {
                 most - f64::from(self.half) * norm * norm * (1.0 - 8.0 * ROUNDOFF) + f64::from(self.factors[3])
             }

@@ -28,6 +28,8 @@ pub const MOST_DIMENSIONS: usize = 1 << 16;
 const READ_PAST: usize = 16 * 4 * PANEL;
 /// Panels that a thread takes at once.
 const SHARE: usize = 192;
+/// Coordinates are kept where they are at most one in so many numbers.
+const FEW: usize = 4;
 /// Added to a number under 2^51 it leaves no bits for a fraction (ties to even), and the whole number in the lowest bits.
 const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 
@@ -45,6 +47,8 @@ pub struct Codes {
     /// The part of |x| that lies outside the basis, rounded up; nothing without one. And outside its head, if it has one.
     pub rests: Vec<f32>,
     pub head_rests: Vec<f32>,
+    /// The coordinates of x / |x|, (n, m): of codes in an order of their own, which many pairs are compared by, if there are few.
+    fine: Vec<f32>,
     /// Which vectors these are the codes of, and where each vector's are; both empty where they stand as the vectors do.
     order: Vec<u32>,
     places: Vec<u32>,
@@ -65,6 +69,7 @@ struct Part<'a> {
     norms: &'a mut [f32],
     rests: &'a mut [f32],
     head_rests: &'a mut [f32],
+    fine: &'a mut [f32],
 }
 
 /// What codes are made of.
@@ -111,6 +116,8 @@ impl Codes {
         let head = basis.as_ref().map_or(Head::default(), |basis| basis.head);
         let [mut rests, mut head_rests] =
             [basis.is_some(), head.m > 0].map(|any| vec![0f32; if any { padded } else { 0 }]);
+        let m = basis.as_ref().map_or(0, |basis| basis.m);
+        let mut fine = vec![0f32; if order.is_empty() || FEW * m > d { 0 } else { padded * m }];
         let keys = SHARE * PANEL;
         let parts = (panels[..padded / PANEL * panel].chunks_mut(SHARE * panel))
             .zip(ratios.chunks_mut(keys))
@@ -118,10 +125,11 @@ impl Codes {
             .zip(norms.chunks_mut(keys))
             .zip(rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
             .zip(head_rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
+            .zip(fine.chunks_mut((keys * m).max(1)).chain(std::iter::repeat_with(Default::default)))
             .enumerate()
-            .map(|(i, (((((panels, ratios), errors), norms), rests), head_rests))| {
+            .map(|(i, ((((((panels, ratios), errors), norms), rests), head_rests), fine))| {
                 let first = i * keys;
-                Part { first, panels, ratios, errors, norms, rests, head_rests }
+                Part { first, panels, ratios, errors, norms, rests, head_rests, fine }
             });
         let source = Source { vectors, d, unit, basis: basis.as_ref(), order: &order, level };
         share(threads.min(n.div_ceil(keys)), parts, |part| match level.for_codes() {
@@ -143,7 +151,22 @@ impl Codes {
         let mut places = vec![0; order.len()];
         order.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
         let matrix = matrix_product(level);
-        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, head_rests, order, places, largest, unit, matrix })
+        Ok(Codes {
+            n,
+            steps,
+            panels,
+            basis,
+            ratios,
+            norms,
+            rests,
+            head_rests,
+            fine,
+            order,
+            places,
+            largest,
+            unit,
+            matrix,
+        })
     }
 
     /// Which vector stands in a place.
@@ -174,6 +197,13 @@ impl Codes {
         self.basis.as_ref().map_or(Head::default(), |basis| basis.head)
     }
 
+    /// The coordinates of the vector in a place, at length 1, if they are kept.
+    #[inline]
+    pub fn fine(&self, place: usize) -> Option<&[f32]> {
+        let m = self.basis.as_ref()?.m;
+        self.fine.get(place * m..(place + 1) * m)
+    }
+
     /// Bytes from one panel to the next.
     pub fn stride(&self) -> usize {
         self.steps * 4 * PANEL
@@ -186,7 +216,8 @@ impl Codes {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        let numbers = 2 * self.norms.len() + self.rests.len() + self.head_rests.len() + 2 * self.order.len();
+        let numbers =
+            2 * self.norms.len() + self.rests.len() + self.head_rests.len() + self.fine.len() + 2 * self.order.len();
         self.panels.len() + 4 * numbers + 12 * self.largest.len()
     }
 }
@@ -254,6 +285,9 @@ fn fill(part: Part, source: Source) {
                     part.rests[at] = outside(y);
                     if basis.head.m > 0 {
                         part.head_rests[at] = outside(&y[..basis.head.m]);
+                    }
+                    for (fine, y) in part.fine.iter_mut().skip(at * m).zip(y) {
+                        *fine = (y / norm) as f32;
                     }
                 }
                 encode(y, basis.head, codes)

@@ -108,9 +108,15 @@ impl<'a> Exact<'a> {
     /// About the dot product with a key, sooner than the score: in float32.
     #[inline]
     pub fn rough_dot(&self, key: &[f32]) -> f32 {
-        assert_eq!(key.len(), self.narrow.len());
+        self.dot(&self.narrow, key)
+    }
+
+    /// That of two vectors of float32.
+    #[inline]
+    pub fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
         // SAFETY: as in `score`.
-        unsafe { (self.dot)(&self.narrow, key.as_ptr()) }
+        unsafe { (self.dot)(a, b.as_ptr()) }
     }
 
     /// The score of a key, as float64 arithmetic has it.

@@ -158,7 +158,8 @@ impl Graph {
             return;
         }
         let rows = rows_of(codes, places.clone());
-        let queries: Vec<f64> = rows.iter().flat_map(|row| &vectors[row * d..][..d]).map(|&x| f64::from(x)).collect();
+        let mut queries = Vec::with_capacity(rows.len() * d);
+        rows.iter().for_each(|row| queries.extend(vectors[row * d..][..d].iter().map(|&x| f64::from(x))));
         let task = Task {
             codes,
             vectors,
@@ -194,12 +195,22 @@ impl Graph {
         let mut bests = self.strips[strip].lock().expect("no thread panics while it holds this");
         let mut rescored = 0;
         let done = nearest(&keys, &codes.norms[places.clone()], codes.unit, self.metric, self.k, level, |key, near| {
+            if near.is_empty() {
+                return;
+            }
             let query: Vec<f64> = keys[key].iter().map(|&x| f64::from(x)).collect();
             let exact = Exact::new(self.metric, &query, level);
             rescored += near.len() as u64;
-            for &other in near {
-                let hit = Hit::new(exact.score(keys[other]), codes.row(places.start + other) as u64);
-                tell(&mut bests[key], hit, Some(codes), self.metric, d, places.start + key);
+            for &(other, is_mutual) in near {
+                let score = exact.score(keys[other]);
+                let mut told = |of: usize, neighbor: usize| {
+                    let hit = Hit::new(score, codes.row(places.start + neighbor) as u64);
+                    tell(&mut bests[of], hit, Some(codes), self.metric, d, places.start + of);
+                };
+                told(key, other);
+                if is_mutual {
+                    told(other, key);
+                }
             }
         });
         let pairs = if done { (places.len() * places.len()) as u64 } else { 0 };

@@ -465,17 +465,17 @@ mod tests {
             .chain([(Level::Portable, Some(plain_product as MatrixProduct))])
     }
 
-    /// About two thirds of all directions, turned: reflections at a vector leave them orthonormal.
-    fn some_basis(d: usize, head: Head) -> Basis {
+    /// The first m of all directions, turned: reflections at a vector leave them orthonormal.
+    fn some_directions(d: usize, m: usize) -> Vec<f64> {
         let normal: Vec<f64> = (0..d).map(|i| 1.0 + (i * 7919 % 13) as f64).collect();
         let squares: f64 = normal.iter().map(|x| x * x).sum();
         let entry = |i: usize, j: usize| f64::from(i == j) - 2.0 * normal[i] * normal[j] / squares;
-        let directions: Vec<f64> = (0..d.div_ceil(3) * 2)
-            .take(d)
-            .flat_map(|i| (0..d).map(move |j| (i, j)))
-            .map(|(i, j)| entry(i, j))
-            .collect();
-        Basis::new(&directions, d, head).unwrap()
+        (0..m).flat_map(|i| (0..d).map(move |j| (i, j))).map(|(i, j)| entry(i, j)).collect()
+    }
+
+    /// About two thirds of all.
+    fn some_basis(d: usize, head: Head) -> Basis {
+        Basis::new(&some_directions(d, d.min(d.div_ceil(3) * 2)), d, head).unwrap()
     }
 
     fn gauss(random: &mut Rng, n: usize) -> Vec<f32> {
@@ -649,6 +649,42 @@ mod tests {
             }
         }
         totals.read()
+    }
+
+    /// Of vectors that lie in few directions their coordinates are kept, and rule most pairs out.
+    #[test]
+    fn neighbours_by_kept_coordinates() {
+        let mut random = Rng::new(11, 0);
+        let (n, d, m, k) = (1401, 48, 12, 5);
+        let directions = some_directions(d, m);
+        for (scale, noise) in [(1.0, 0.02f32), (1e37, 0.2), (1e-43, 0.05)] {
+            let coordinates = gauss(&mut random, n * m);
+            let mut vectors: Vec<f32> = gauss(&mut random, n * d).iter().map(|x| x * noise * scale).collect();
+            for (i, (vector, coordinates)) in vectors.chunks_mut(d).zip(coordinates.chunks(m)).enumerate() {
+                let length = scale * [1.0, 0.7, 1e-3][i % 97 % 3];
+                for (y, direction) in coordinates.iter().zip(directions.chunks(d)) {
+                    vector.iter_mut().zip(direction).for_each(|(x, p)| *x += y * length * *p as f32);
+                }
+            }
+            for metric in Metric::ALL {
+                let queries = Queries::F32(&vectors);
+                let (own, goal) = (Own::Others(0), Goal::Best(k));
+                let request = Request { queries, metric, goal, allowed: None, own, threads: 2, level: Level::Portable };
+                let expected = plain(&vectors, d, &request);
+                for (level, product) in versions() {
+                    let basis = Basis::new(&directions, d, Head { m: 4, shift: 1 }).unwrap();
+                    let order = (0..n).map(|place| (place * 7 % n) as u32).collect();
+                    let mut codes = Codes::new(&vectors, d, Some(basis), order, 2, level).unwrap();
+                    codes.matrix = product;
+                    assert_eq!(codes.fine(n - 1).map(<[f32]>::len), Some(m));
+                    let totals = Totals::default();
+                    let mut graph = Graph::new(metric, k, n, Some(Arc::new(codes)));
+                    while graph.step(&vectors, usize::MAX, 2, level, &totals, &|| false).unwrap() < 1.0 {}
+                    let wrong = graph.finish().iter().zip(&expected).position(|(found, expected)| found != expected);
+                    assert_eq!(wrong, None, "{metric:?} {} {scale}", level.name());
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::best::Best;
 use super::bound::{Query, Share, bound, lowered};
-use super::codes::{Codes, TILE};
+use super::codes::{Codes, TILE, sum_of_squares};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
 #[cfg(target_arch = "x86_64")]
@@ -153,6 +153,17 @@ impl Task<'_> {
     fn coordinates(&self) -> Cow<'_, [f64]> {
         let Some(basis) = self.codes.and_then(|codes| codes.basis.as_ref()) else { return self.queries.into() };
         let mut out = vec![0.0; self.queries.len() / self.d * basis.m];
+        if let Some(strips) = &self.strips
+            && self.fine(strips.first).is_some()
+        {
+            let queries = (strips.first..).zip(self.queries.chunks_exact(self.d));
+            for ((place, query), out) in queries.zip(out.chunks_exact_mut(basis.m)) {
+                let norm = sum_of_squares(query, |x| x).sqrt();
+                let fine = self.fine(place).expect("all are kept").iter();
+                fine.zip(out).for_each(|(&fine, out)| *out = f64::from(fine) * norm);
+            }
+            return out.into();
+        }
         basis.coordinates(self.queries, &mut out, self.level);
         out.into()
     }
@@ -162,6 +173,11 @@ impl Task<'_> {
         let m = coordinates.len() * self.d / self.queries.len();
         let query = &self.queries[i * self.d..][..self.d];
         Query::new::<S>(query, &coordinates[i * m..][..m], self.metric, self.codes?, codes)
+    }
+
+    /// The coordinates of the key in a place, at length 1, if they are kept.
+    fn fine(&self, place: usize) -> Option<&[f32]> {
+        self.codes?.fine(place)
     }
 
     /// Which row a key is, by its place among the codes.
@@ -569,6 +585,9 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 }
             }
             statistics.candidates += 1;
+            if PAIRS && let Some(fine) = codes.fine(key) {
+                fine.chunks(LANES).for_each(|line| prefetch(line.as_ptr())); // until they are scored
+            }
             let list = if PAIRS { 0 } else { place };
             self.waiting[list].push(Waiting {
                 place: place as u32,
@@ -602,6 +621,27 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         sides
     }
 
+    /// Rule pairs out by the products of their coordinates, if these are kept.
+    #[inline(always)]
+    fn look_closer<const EUCLIDEAN: bool, const PAIRS: bool>(
+        &self,
+        task: &Task,
+        codes: &Codes,
+        waiting: &mut Vec<Waiting>,
+    ) {
+        let (Some(strips), Some(basis)) = (&task.strips, &codes.basis) else { return };
+        waiting.retain_mut(|waits| {
+            let (place, key) = (waits.place as usize, task.keys.start + waits.key as usize);
+            let (i, at, norm) = (self.places[place], key - self.block.first(0), codes.norms[key]);
+            let (Some(a), Some(b)) = (codes.fine(strips.first + i), codes.fine(key)) else { return true };
+            let query = self.groups[place / G].query(place % G);
+            let dot = self.exact[i].dot(a, b);
+            let most = query.most_along(dot, norm, basis.m, basis.slack, self.block.rest(at));
+            waits.most = waits.most.min((most as f32).next_up());
+            self.sides::<EUCLIDEAN, PAIRS>(query, i, at, norm, f64::from(waits.most)) != 0
+        });
+    }
+
     /// Score the candidates that wait in a list, but those that are ruled out meanwhile, or by a product in float32: the best of
     /// one query first, so that the others are.
     fn score<const EUCLIDEAN: bool, const PAIRS: bool>(
@@ -615,6 +655,9 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let key_of = |waits: &Waiting| task.keys.start + waits.key as usize;
         let mut keys = task.strips.as_ref().filter(|_| PAIRS).map(|strips| strips.lock(key_of(first)));
         let mut waiting = std::mem::take(&mut self.waiting[list]);
+        if PAIRS {
+            self.look_closer::<EUCLIDEAN, PAIRS>(task, codes, &mut waiting);
+        }
         if let Goal::Best(k) = task.goal
             && !PAIRS
             && k < waiting.len()

@@ -5,15 +5,18 @@ use super::Metric;
 use super::bound::{ROUNDOFF, lowered};
 use super::scan::nth_largest;
 use crate::product::own;
-use crate::simd::Level;
+use crate::simd::{LANES, Level};
 
 /// Keys shorter than this part of the unit, which no key is longer than, have lost digits of their products.
 const SHORTEST: f32 = 1.0 / (1 << 20) as f32;
 /// Numbers are taken in as many parts as neighbours are wanted, times this.
 const PARTS: usize = 4;
+/// Rows and columns that are mirrored together.
+const MIRRORED: usize = 16;
 
-/// Tell of each of the `keys` which others may be among its k best, by their places in the strip; `norms` are their lengths in
-/// parts of the `unit`. Returns whether it can: not where some are far shorter than others.
+/// Tell of each of the `keys` which others may be among its k best, by their places in the strip, and whether it may be among
+/// theirs: each such pair once. `norms` are their lengths in parts of the `unit`. Returns whether it can: not where some are far
+/// shorter than others.
 pub fn nearest(
     keys: &[&[f32]],
     norms: &[f32],
@@ -21,7 +24,7 @@ pub fn nearest(
     metric: Metric,
     k: usize,
     level: Level,
-    mut tell: impl FnMut(usize, &[usize]),
+    mut tell: impl FnMut(usize, &[(usize, bool)]),
 ) -> bool {
     let (n, d) = (keys.len(), keys[0].len());
     if norms.iter().any(|&norm| norm < SHORTEST) {
@@ -32,6 +35,38 @@ pub fn nearest(
     keys.iter().for_each(|key| rows.extend(key.iter().map(|&x| (f64::from(x) * inverse) as f32)));
     let mut products = vec![0f32; n * n];
     own(&rows, d, &mut products, 1, level);
+    let leasts = match level {
+        // SAFETY: the level is one that the processor has.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => unsafe { ordered_avx2(&mut products, norms, d, metric, k) },
+        _ => ordered(&mut products, norms, d, metric, k),
+    };
+    let mut near = Vec::new();
+    for (key, (values, &least)) in products.chunks_exact(n).zip(&leasts).enumerate() {
+        near.clear();
+        reaching(values, least, |other, _| {
+            let is_mutual = products[other * n + key] >= leasts[other];
+            if other != key && !(is_mutual && other < key) {
+                near.push((other, is_mutual));
+            }
+        });
+        tell(key, &near);
+    }
+    true
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn ordered_avx2(products: &mut [f32], norms: &[f32], d: usize, metric: Metric, k: usize) -> Vec<f32> {
+    ordered(products, norms, d, metric, k)
+}
+
+/// Make of products (n, n), given above the diagonal, numbers that are of each row in the order of its scores. Returns what those of its
+/// k best reach.
+#[inline(always)]
+fn ordered(products: &mut [f32], norms: &[f32], d: usize, metric: Metric, k: usize) -> Vec<f32> {
+    let n = norms.len();
+    mirror(products, n);
     // A product times the first, less the second, is in the order of scores.
     let (factors, less): (Vec<f32>, Vec<f32>) = norms
         .iter()
@@ -42,11 +77,9 @@ pub fn nearest(
         })
         .unzip();
     let longest = f64::from(norms.iter().fold(0f32, |longest, &norm| longest.max(norm)));
-    let (mut values, mut some, mut near) = (Vec::new(), Vec::new(), Vec::new());
-    for key in 0..n {
-        values.clear();
-        values.extend(products[key..].iter().step_by(n).take(key));
-        values.extend_from_slice(&products[key * n..][key..n]);
+    let mut some = Vec::new();
+    let mut leasts = Vec::with_capacity(n);
+    for (key, values) in products.chunks_exact_mut(n).enumerate() {
         for ((value, factor), less) in values.iter_mut().zip(&factors).zip(&less) {
             *value = *value * factor - less;
         }
@@ -59,30 +92,44 @@ pub fn nearest(
             Metric::Euclidean => (norm + longest) * longest,
         };
         let error = size * (d as f64 + 16.0) * 2.0 * ROUNDOFF + d as f64 * 0.5f64.powi(100);
-        let least = lowered(f64::from(kth_largest(&values, k, &mut some)) - 2.0 * error);
-        near.clear();
-        reaching(&values, least, |other, _| {
-            if other != key {
-                near.push(other);
-            }
-        });
-        tell(key, &near);
+        leasts.push(lowered(f64::from(kth_largest(values, k, &mut some)) - 2.0 * error));
     }
-    true
+    leasts
+}
+
+/// Numbers (n, n) of which those above the diagonal are given, also below it.
+#[inline(always)]
+fn mirror(numbers: &mut [f32], n: usize) {
+    for first in (0..n).step_by(MIRRORED) {
+        for start in (first..n).step_by(MIRRORED) {
+            for column in start..n.min(start + MIRRORED) {
+                for row in first..column.min(first + MIRRORED) {
+                    numbers[column * n + row] = numbers[row * n + column];
+                }
+            }
+        }
+    }
 }
 
 /// The k-th largest of some numbers; the least there is, if there are fewer.
+#[inline(always)]
 fn kth_largest(values: &[f32], k: usize, some: &mut Vec<f32>) -> f32 {
     if k > values.len() {
         return f32::NEG_INFINITY;
     }
-    // The k-th of some parts' largest is no larger, and most numbers are below it.
-    let part = values.len() / (PARTS * k);
-    let least = if part > 1 {
+    // The k-th of some parts' largest is no larger, and most numbers are below it. Parts are lanes of stretches.
+    let stretch = values.len() / (PARTS * k).div_ceil(LANES) / LANES * LANES;
+    let least = if stretch > LANES {
         some.clear();
-        some.extend(
-            values.chunks(part).map(|part| part.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })),
-        );
+        for stretch in values.chunks(stretch) {
+            let mut largest = [f32::NEG_INFINITY; LANES];
+            for lanes in stretch.as_chunks::<LANES>().0 {
+                for i in 0..LANES {
+                    largest[i] = if lanes[i] > largest[i] { lanes[i] } else { largest[i] };
+                }
+            }
+            some.extend(largest);
+        }
         nth_largest(some, k)
     } else {
         f32::NEG_INFINITY
@@ -93,6 +140,7 @@ fn kth_largest(values: &[f32], k: usize, some: &mut Vec<f32>) -> f32 {
 }
 
 /// Tell of all numbers that reach the least, and where they are.
+#[inline(always)]
 fn reaching(values: &[f32], least: f32, mut tell: impl FnMut(usize, f32)) {
     for (part, first) in values.chunks(16).zip((0..).step_by(16)) {
         if part.iter().fold(false, |any, &value| any | (value >= least)) {
@@ -116,22 +164,34 @@ mod tests {
             keys.iter().map(|x| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()).collect();
         let unit = 2f64.powi(norms.iter().copied().fold(0.0, f64::max).log2().ceil() as i32);
         let norms: Vec<f32> = norms.iter().map(|norm| (norm / unit) as f32).collect();
-        let (mut seen, mut count) = (0, 0);
+        let mut near_of = vec![Vec::new(); keys.len()];
+        let mut seen = 0;
         let told = nearest(&keys, &norms, unit, metric, k, level, |key, near| {
             assert_eq!(key, seen);
-            (seen, count) = (seen + 1, count + near.len());
+            seen += 1;
+            for &(other, is_mutual) in near {
+                near_of[key].push(other);
+                if is_mutual {
+                    near_of[other].push(key);
+                }
+            }
+        });
+        assert!(told && seen == keys.len());
+        for (key, near) in near_of.iter().enumerate() {
             let query: Vec<f64> = keys[key].iter().map(|&x| f64::from(x)).collect();
             let exact = Exact::new(metric, &query, Level::Portable);
             let others = (0..keys.len()).filter(|&other| other != key);
             let mut hits: Vec<Hit> = others.map(|other| Hit::new(exact.score(keys[other]), other as u64)).collect();
             hits.sort();
-            assert!(!near.contains(&key));
+            let mut once = near.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert!(!near.contains(&key) && once.len() == near.len());
             for hit in &hits[..k.min(hits.len())] {
                 assert!(near.contains(&(hit.row as usize)), "{metric:?} {} {key}: not {hit:?}", level.name());
             }
-        });
-        assert!(told && seen == keys.len());
-        count
+        }
+        near_of.iter().map(Vec::len).sum()
     }
 
     #[test]

@@ -301,9 +301,11 @@ pub struct Block {
     /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
     weights: Vec<f32>,
     squares: Vec<f32>,
-    /// What lies outside the basis, in the size of the share; nothing without one. And outside its head.
+    /// What lies outside the basis, in the size of the share; nothing without one. And outside its head, whose sums have weights of
+    /// their own.
     rests: Vec<f32>,
     head_rests: Vec<f32>,
+    head_weights: Vec<f32>,
     /// What the neighbours of each key must reach, in key units; where pairs are looked for.
     pub least: Vec<f32>,
     tiles: Vec<Tile>,
@@ -314,14 +316,19 @@ pub struct Block {
 impl Block {
     pub fn new(metric: Metric) -> Block {
         let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
-        let [rests, head_rests] = [Vec::new(), Vec::new()];
+        let [rests, head_rests, head_weights] = [const { Vec::new() }; 3];
         let (tiles, open) = (Vec::with_capacity(BLOCK_TILES), Vec::with_capacity(BLOCK_TILES));
-        Block { metric, weights, squares, rests, head_rests, least, tiles, open }
+        Block { metric, weights, squares, rests, head_rests, head_weights, least, tiles, open }
     }
 
     /// The row of the first key of a tile.
     pub fn first(&self, tile: usize) -> usize {
         self.tiles[tile].first
+    }
+
+    /// What lies outside the basis of a key, by its place in the block, in the size of the share.
+    pub fn rest(&self, at: usize) -> f32 {
+        self.rests[at]
     }
 
     /// What the bound needs to know of a key, by its place in the block; nothing more than of its tile where that is no less.
@@ -372,6 +379,12 @@ impl Block {
                 for (weight, place) in weights.iter_mut().zip(keys.clone()) {
                     *weight = if allowed[codes.row(place)] { *weight } else { f32::NAN };
                 }
+            }
+            if codes.head().m > 0 {
+                self.head_weights.resize(BLOCK_KEYS, 0.0);
+                let scale = codes.head().scale() as f32;
+                let of_head = &mut self.head_weights[at * TILE..][..TILE];
+                of_head.iter_mut().zip(&*weights).for_each(|(of_head, weight)| *of_head = *weight * scale * scale);
             }
             let [error, norm, both] = codes.largest[keys.start / TILE];
             let share = match self.metric {
@@ -487,15 +500,7 @@ pub unsafe fn reaching<
                         of_head::<S, P, Q, G>(codes, head, places, panel, group, first)
                     };
                     if head.m > 0
-                        && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(
-                            block,
-                            at,
-                            &sums,
-                            head.scale() as f32,
-                            group,
-                            first,
-                            &least,
-                        )
+                        && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(block, at, &sums, group, first, &least)
                     {
                         continue;
                     }
@@ -674,31 +679,31 @@ unsafe fn reach<
     block: &Block,
     at: usize,
     sums: &[[S::Sums; P]; Q],
-    scale: f32,
     group: &Group<S, G>,
     first: usize,
     [least, taken]: &[[f32; LANES]; 2],
 ) -> bool {
     unsafe {
-        let (weights, squares) = (block.weights.as_ptr().add(at), block.squares.as_ptr().add(at));
+        let weights = if HEAD { &block.head_weights } else { &block.weights };
+        let [weights, squares, key_least] = [weights, &block.squares, &block.least].map(|of| of.as_ptr().add(at));
         // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN. A chain for
         // each panel: one alone would take longer than the products.
         let mut above = [S::splat(f32::NEG_INFINITY); P];
         for (j, sums) in sums.iter().enumerate() {
-            let (less, half) = (S::splat(-least[first + j]), S::splat(-group.halves[first + j]));
+            let j = first + j;
+            let (less, half) = (S::splat(-least[j]), S::splat(-group.halves[j]));
             for (p, &sums) in sums.iter().enumerate() {
-                let at = at + p * PANEL;
-                let (mut product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
-                if HEAD {
-                    product = S::mul(product, S::splat(scale * scale));
-                }
-                let less = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
-                let less = with_rest::<S, G, REST, HEAD>(less, block, at, group, first + j);
-                above[p] = S::max(S::fma(product, weight, less), above[p]);
-                if PAIRS {
-                    let key = above_key::<S, G, REST, HEAD>(product, block, at, taken[first + j], group, first + j);
-                    above[p] = S::max(key, above[p]);
-                }
+                let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
+                let asked = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
+                let here = if PAIRS {
+                    let per_key_unit = S::splat(-group.per_key_unit[j]);
+                    let by_key = S::fma(per_key_unit, S::load(key_least.add(p * PANEL)), S::splat(-taken[j]));
+                    let most = with_rest::<S, G, REST, HEAD>(S::mul(product, weight), block, at + p * PANEL, group, j);
+                    S::add(most, S::max(by_key, asked))
+                } else {
+                    S::fma(product, weight, with_rest::<S, G, REST, HEAD>(asked, block, at + p * PANEL, group, j))
+                };
+                above[p] = S::max(here, above[p]);
             }
         }
         let mut most = above[0];
@@ -733,8 +738,7 @@ unsafe fn scans<
     out: &mut Scans,
 ) {
     unsafe {
-        if !out.dense && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, 1.0, group, first, asked)
-        {
+        if !out.dense && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, group, first, asked) {
             return;
         }
         let [least, taken] = asked;
@@ -750,7 +754,7 @@ unsafe fn scans<
                 let mut reached = S::at_least(most, least);
                 if PAIRS {
                     let (product, taken) = (S::floats(sums), taken[first + j]);
-                    let key = above_key::<S, G, REST, false>(product, block, at, taken, group, first + j);
+                    let key = above_key::<S, G, REST>(product, block, at, taken, group, first + j);
                     reached |= S::at_least(key, S::zero());
                 }
                 S::store(scanned[j][p].as_mut_ptr(), most);
@@ -807,7 +811,7 @@ unsafe fn with_rest<S: Int8, const G: usize, const REST: bool, const HEAD: bool>
 
 /// How far one panel's scans, without what keys' squares take off, are above what the keys ask of the query in a place.
 #[inline(always)]
-unsafe fn above_key<S: Int8, const G: usize, const REST: bool, const HEAD: bool>(
+unsafe fn above_key<S: Int8, const G: usize, const REST: bool>(
     product: S::F,
     block: &Block,
     at: usize,
@@ -816,7 +820,7 @@ unsafe fn above_key<S: Int8, const G: usize, const REST: bool, const HEAD: bool>
     place: usize,
 ) -> S::F {
     unsafe {
-        let taken = with_rest::<S, G, REST, HEAD>(S::splat(-taken), block, at, group, place);
+        let taken = with_rest::<S, G, REST, false>(S::splat(-taken), block, at, group, place);
         let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), taken);
         S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-group.per_key_unit[place]), product)
     }

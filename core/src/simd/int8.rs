@@ -11,8 +11,8 @@ use super::{LANES, Level, Simd};
 pub trait Int8: Simd {
     /// The zero of keys as they are multiplied; they are kept with 128 added, which some versions take off when they load them.
     const ZERO: i32 = 128;
-    /// Whether two steps are better multiplied together. Of the eight codes of a query there, 0, 1, 4 and 5, and so the others, are
-    /// then 128 in sum at most, but for their signs, for each step alone too.
+    /// Whether two steps are better multiplied together. Of the eight codes of a query there, those above zero of 0, 1, 4 and 5, and
+    /// so those below it, and so of the others, are then 128 in sum at most, but for their signs, for each step alone too.
     const IN_PAIRS: bool = false;
     /// Four codes of a query, as they lie in memory.
     type Packed: Copy + Send + Sync;
@@ -72,10 +72,18 @@ mod tests {
     use super::*;
     use crate::simd::Portable;
 
+    /// Codes of this size and of both signs in turn: two of four above zero, 128 in sum, and two below.
+    const MIXED: i32 = 64;
+
     /// Sums of 16 keys over `steps` steps, with the extremes of both codes among them.
     fn sums<S: Int8>(largest: i32, steps: usize, start: i32, in_pairs: bool) -> [f32; LANES] {
         let keys: Vec<u8> = (0..steps * 64).map(|i| if i % 5 < 2 { 255 } else { (i * 7919 % 256) as u8 }).collect();
-        let code = |i: i32| (if i % 3 == 0 { largest } else { i * 31 % (2 * largest + 1) - largest }) as i8;
+        let code = |i: i32| match i % 3 {
+            _ if largest == MIXED => largest * (1 - i % 2 * 2),
+            0 => largest,
+            _ => i * 31 % (2 * largest + 1) - largest,
+        };
+        let code = |i: i32| code(i) as i8;
         let codes: Vec<[i8; 4]> = (0..steps).map(|s| std::array::from_fn(|j| code((s + j) as i32))).collect();
         let query: Vec<S::Packed> = codes.iter().map(|&codes| S::pack(codes)).collect();
         let zero = (128 - S::ZERO) * codes.iter().flatten().map(|&code| i32::from(code)).sum::<i32>();
@@ -99,15 +107,15 @@ mod tests {
 
     #[test]
     fn every_version_gives_the_same_integers() {
-        let cases = [(1, 0, 127), (3, -5, 127), (97, 123_456, 127), (97, 7, 63), (97, -9, 32)];
+        let cases = [(1, 0, 127), (3, -5, 127), (97, 123_456, 127), (97, 7, 63), (97, -9, 32), (96, 11, MIXED)];
         for (steps, start, largest) in cases {
-            let in_pairs = largest <= 32; // four of them are 128 at most
+            let in_pairs = largest <= 32 || largest == MIXED; // four of them are 128 at most
             let plain = sums::<Portable>(largest, steps, start, in_pairs);
             assert!(plain.iter().any(|&sum| sum != plain[0]));
             #[cfg(target_arch = "x86_64")]
             {
                 use crate::simd::{Avx2, Avx512};
-                if Level::Avx2.available() && largest <= 63 {
+                if Level::Avx2.available() && largest <= MIXED {
                     assert_eq!(sums::<Avx2>(largest, steps, start, in_pairs), plain);
                 }
                 if Level::Avx512.available() && Level::Avx512.for_codes() == Level::Avx512 {
