@@ -15,7 +15,7 @@ from firth.results import Graph
 from firth.steps import Progress, drain
 
 MANY_EPOCHS, FEW_EPOCHS, MANY_UP_TO = 500, 200, 10_000  # umap-learn's
-RATE, LEAST_RATE = 1.0, 0.4  # at first: umap-learn's, and where there are more epochs
+RATE, LEAST_RATE = 1.0, 0.2  # at first: umap-learn's, and where there are many more epochs than FEW_EPOCHS
 PLACING_RATE, PLACING_EPOCHS = 0.25, 3  # umap-learn's: points are placed in a third of the epochs
 FURTHEST, NOISE = 10.0, 1e-4  # of a start's coordinates: umap-learn's
 SPECTRAL_UP_TO = 200_000  # points; beyond them the smoothest functions cost more than they help
@@ -58,8 +58,8 @@ def umap(
         init = beginning(vectors, weights, len(rows), dims, seed)
     points = np.ascontiguousarray(init, np.float32) if done else scaled(init, seed)
     a, b = curve(min_dist, spread)
-    # As far in all, in smaller steps, which keep more of the start.
-    rate = float(np.clip(FEW_EPOCHS / n_epochs, LEAST_RATE, RATE))
+    # Smaller steps where there are more, which keep more of the whole.
+    rate = float(np.clip((FEW_EPOCHS / n_epochs) ** 2, LEAST_RATE, RATE))
     layout = _core.Umap(weights, points, None, a, b, rate, n_epochs, negative_sample_rate, seed, done)
     loss = partial(layout.cross_entropy, LOSS_PAIRS)
     points, told = yield from moved("UMAP", n_epochs, layout, loss, keep=keep, done=done, frames=frames)
@@ -167,7 +167,7 @@ def spectral(weights: _core.Weights, dims: int, seed: int) -> np.ndarray:
             if left < 1:
                 break
             cut = float(min(values[-1], 1 - LEAST_GAP))
-            # Each degree raises what belongs to an eigenvalue above the cut by this: as many as leave a fourth of what may be.
+            # By this each degree raises what is above the cut: as many as leave a fourth of what may be left.
             growth = np.arccosh(1 + 2 * max(values[dims] - cut, LEAST_GAP) / (cut + 1))
             degree = int(np.clip(np.log(4 * left) / growth, LEAST_DEGREE, DEGREE))
             x = np.ascontiguousarray(x)

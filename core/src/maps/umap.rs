@@ -19,7 +19,7 @@ const WAVES: usize = 16; // of rows in an epoch; with one alone, the cross entro
 const NEAR: f32 = 1e-3; // umap-learn's, so that points that coincide are not pushed infinitely
 /// Pushes that go with a pull at first, in shares of `Options::negatives`; as many more in the end: few while the whole takes
 /// shape, many when its parts do.
-const FEWEST: f32 = 0.6;
+const FEWEST: f64 = 0.7;
 const LOWEST: f32 = 1.0 / (1 << 24) as f32; // squared distances below it count as it
 const HIGHEST: f32 = (1 << 24) as f32; // and those above it as it
 const LEAST_PART: usize = 4 * LANES; // rows that a thread takes at a time: enough to put those side by side that are alike
@@ -40,8 +40,13 @@ pub struct Options {
 impl Options {
     /// How many pushes go with a pull in an epoch.
     fn pushes(&self, epoch: u32) -> usize {
-        let share = FEWEST + 2.0 * (1.0 - FEWEST) * epoch as f32 / self.epochs as f32;
-        (share * self.negatives as f32).round() as usize
+        // Of all epochs before one, in whole numbers: so their mean is as given.
+        let before = |epoch: u32| {
+            let done = f64::from(epoch) / f64::from(self.epochs);
+            let share = done * (FEWEST + (1.0 - FEWEST) * done);
+            (share * f64::from(self.epochs) * self.negatives as f64).round() as usize
+        };
+        before(epoch + 1) - before(epoch)
     }
 }
 
@@ -491,7 +496,7 @@ mod tests {
                 fixed.map_or(before.clone(), |fixed| fixed.map(|point| point.map(f64::from)).collect());
             let rate = f64::from(options.rate) * (1.0 - f64::from(layout.epoch) / f64::from(options.epochs));
             let most = f64::from(layout.graph.weights.iter().copied().fold(0.0, f32::max));
-            let pushes = if layout.epoch == 0 { 3 } else { 7 }; // in the first of ten epochs and the last
+            let pushes = if layout.epoch == 0 { 4 } else { 6 }; // in the first of ten epochs and the last
             for &row in wave {
                 let mut at = before[row as usize];
                 let stream = Rng::new(options.seed ^ (u64::from(layout.epoch) << 32), u64::from(row)).bits();
@@ -549,9 +554,14 @@ mod tests {
 
     #[test]
     fn pushes_are_few_and_then_many() {
-        for (negatives, expected) in [(0, [0; 10]), (1, [1; 10]), (5, [3, 3, 4, 4, 5, 5, 5, 6, 6, 7])] {
-            let options = Options { negatives, ..options(Level::Portable) };
-            assert!((0..10).map(|epoch| options.pushes(epoch)).eq(expected));
+        let pushes = |epochs: u32, negatives| {
+            let options = Options { epochs, negatives, ..options(Level::Portable) };
+            (0..epochs).map(|epoch| options.pushes(epoch)).collect::<Vec<usize>>()
+        };
+        assert_eq!(pushes(10, 5), [4, 4, 4, 4, 5, 5, 6, 6, 6, 6]);
+        assert_eq!([0, 100, 199].map(|epoch| pushes(200, 10)[epoch]), [7, 10, 13]);
+        for (epochs, negatives) in [(1, 5), (7, 0), (200, 5), (500, 3)] {
+            assert_eq!(pushes(epochs, negatives).iter().sum::<usize>(), epochs as usize * negatives);
         }
     }
 
