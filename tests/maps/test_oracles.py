@@ -121,7 +121,7 @@ def test_weights_are_umap_learns(vectors, umap_learn):
     matrix[i, j] = values
     np.fill_diagonal(matrix, 0)
     found = dense(_core.Weights.fuzzy(*umap.graph_arrays(graph, np.float32), 0.0, 2), len(vectors))
-    # The tolerance: both end a bisection at 1e-5 of the sum, umap-learn in float32.
+    # The tolerance: umap-learn ends a bisection at 1e-5 of the sum, in float32.
     np.testing.assert_allclose(found, matrix + matrix.T - matrix * matrix.T, atol=1e-5)
 
 

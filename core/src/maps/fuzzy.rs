@@ -4,7 +4,7 @@ use super::PART;
 use super::sparse::Sparse;
 use rayon::prelude::*;
 
-const STEPS: usize = 64; // umap-learn's n_iter
+const STEPS: usize = 64; // at most: ten are many
 const TOLERANCE: f64 = 1e-5; // umap-learn's SMOOTH_K_TOLERANCE
 const LEAST: f64 = 1e-3; // umap-learn's MIN_K_DIST_SCALE: no bandwidth is below this share of the mean distance
 
@@ -38,24 +38,27 @@ pub fn strengths(distances: &[f32], k: usize, near: bool, out: &mut [f32]) {
 fn smooth(distances: &[f32], near: bool, all: f64) -> (f64, f64) {
     let target = ((distances.len() + 1) as f64).log2();
     let rho = if near { distances.iter().copied().find(|&x| x > 0.0).map_or(0.0, f64::from) } else { 0.0 };
-    let (mut low, mut high, mut sigma) = (0.0, f64::INFINITY, 1.0);
+    // Convex in the inverse of the bandwidth: Newton's steps from zero never pass the root, and go on forever where there is none.
+    let mut inverse: f64 = 0.0;
     for _ in 0..STEPS {
-        let weight = |&x: &f32| if f64::from(x) > rho { (-(f64::from(x) - rho) / sigma).exp() } else { 1.0 };
-        let sum: f64 = distances.iter().map(weight).sum();
+        let (mut sum, mut slope) = (0.0, 0.0);
+        for &x in distances {
+            let beyond = (f64::from(x) - rho).max(0.0);
+            let weight = (-beyond * inverse).exp();
+            (sum, slope) = (sum + weight, slope + beyond * weight);
+        }
         if (sum - target).abs() < TOLERANCE {
             break;
         }
-        if sum > target {
-            high = sigma;
-        } else {
-            low = sigma;
+        inverse += (sum - target) / slope;
+        if inverse.is_infinite() {
+            break;
         }
-        sigma = if high.is_finite() { (low + high) / 2.0 } else { 2.0 * sigma };
     }
     let mean = if rho > 0.0 {
         distances.iter().map(|&x| f64::from(x)).sum::<f64>() / (distances.len() + 1) as f64
     } else {
         all
     };
-    (rho, sigma.max(LEAST * mean))
+    (rho, inverse.recip().max(LEAST * mean))
 }

@@ -43,8 +43,8 @@ impl Options {
         // Of all epochs before one, in whole numbers: so their mean is as given.
         let before = |epoch: u32| {
             let done = f64::from(epoch) / f64::from(self.epochs);
-            let share = done * (FEWEST + (1.0 - FEWEST) * done);
-            (share * f64::from(self.epochs) * self.negatives as f64).round() as usize
+            let mean = self.negatives as f64 * (FEWEST + (1.0 - FEWEST) * done);
+            (f64::from(epoch) * mean).round() as usize
         };
         before(epoch + 1) - before(epoch)
     }
@@ -158,7 +158,8 @@ impl Layout {
         let part = (wave / (8 * rayon::current_num_threads())).next_multiple_of(LANES).clamp(LEAST_PART, MOST_PART);
         for (first, rows) in (0..).step_by(wave).zip(self.order.chunks(wave)) {
             let moved = &mut next_at[..rows.len()];
-            moved.par_chunks_mut(part).enumerate().for_each(|(i, moved)| {
+            // One after the other, each to the thread that is free: those that take longest come first.
+            moved.chunks_mut(part).enumerate().par_bridge().for_each(|(i, moved)| {
                 let places = first + i * part..first + i * part + moved.len();
                 match &self.fixed {
                     None => self.run_rows::<D, true>(places, at, at, moved),
