@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+
+from firth import _core
 
 SAMPLE = 8_192  # rows: half of them to take directions from, half to judge them by
 QUERIES = 64
@@ -15,11 +18,12 @@ CANDIDATE = 20_000  # multiplications of codes in the time that a candidate take
 EACH = 120  # for each of its numbers
 WORTH = 0.7  # of the time without
 HEAD = 3  # of so many directions one
+HALVED = ("avx2",)  # instructions that compare half a head first: elsewhere looking whether it matters costs as much
+LEAST_HALVED = 32  # directions
 MOST_SHIFT = 4  # of the core
-PART = 192  # rows that are not divided any more: four of the core's tiles
-OVER = 16  # directions that are sought beside those wanted
+FEW = 4  # of so many directions one is sought alone, with
+OVER = 16  # others
 LIKENESS = 32  # coordinates by which likeness is judged
-POWER = 8  # of the variance
 BLOCK = 1 << 19  # numbers of the rows that are projected at once: they stay in a cache
 LEAST_SQUARE = 1e-30  # below it a sum of squares in float32 has lost digits
 
@@ -43,7 +47,7 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
 
     def cost(coordinates: np.ndarray, largest: np.ndarray) -> float:
         m = coordinates.shape[1]
-        left = np.sqrt(np.maximum(0.0, 1.0 - (coordinates * coordinates).sum(axis=1)))
+        left = np.sqrt(np.maximum(0.0, 1.0 - _lengths(coordinates) ** 2))
         error = largest / 127 * np.sqrt(m / 12)
         bound = np.outer(left[::apart], left) + error[::apart, None] + error
         candidates = (coordinates[::apart] @ coordinates.T + bound >= best[:, None]).mean()
@@ -52,7 +56,7 @@ def leading_directions(keys: npt.NDArray[np.float32]) -> np.ndarray | None:
     def of_turned(coordinates: np.ndarray) -> np.ndarray:
         # The largest of m normal numbers: turning changes nothing else.
         m = coordinates.shape[1]
-        return np.linalg.norm(coordinates, axis=1) * np.sqrt(2 * np.log(m) / m)
+        return _lengths(coordinates) * np.sqrt(2 * np.log(m) / m)
 
     along = sample @ directions.T.astype(np.float32)
     sizes = sorted({d // share // MULTIPLE * MULTIPLE for share in SHARES} - {0})
@@ -76,27 +80,36 @@ def _turn(m: int) -> np.ndarray:
     return np.linalg.qr(np.random.default_rng(0).standard_normal((m, m)))[0]
 
 
-def with_head(directions: np.ndarray, keys: npt.NDArray[np.float32]) -> tuple[np.ndarray, int, int]:
-    """Turn the first directions, the head, and the others each among themselves.
+def with_head(directions: np.ndarray, keys: npt.NDArray[np.float32]) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Turn the first directions, the head, and the others each among themselves; each half of it, where one is compared first.
 
-    Returns the directions, how many the head has, and the power of two by which coordinates of `keys` are larger in it.
+    Returns the directions, and of each part of the head how many there are up to its end, and the power of two that codes count
+    there: those which lose least of `keys`.
     """
     head = max(MULTIPLE, len(directions) // HEAD // MULTIPLE * MULTIPLE)
-    parts = turned(directions[:head]), turned(directions[head:])
-    sample = _sample(keys, QUERIES)
-    sizes = [np.median(np.abs(sample @ part.T).max(axis=1)) if len(part) else 1.0 for part in parts]
-    shift = int(np.clip(np.round(np.log2(sizes[0] / max(sizes[1], sizes[0] / 2**MOST_SHIFT))), 0, MOST_SHIFT))
-    return np.concatenate(parts), head, shift
+    ends = [head // 2, head] if head >= LEAST_HALVED and _core.product_instructions()[0] in HALVED else [head]
+    parts = [part for part in np.split(directions, ends) if len(part)]
+    directions = np.concatenate([turned(part) for part in parts])
+    counts = [len(part) for part in parts]
+    starts = np.cumsum([0, *counts[:-1]])
+    largest = np.maximum.reduceat(np.abs(_sample(keys, QUERIES) @ directions.T), starts, axis=1)
+
+    def lost(shifts: tuple[int, ...]) -> float:
+        worth = (largest / 2.0 ** np.array(shifts)).max(axis=1).mean()
+        return worth * np.sqrt(counts @ 4.0 ** np.array(shifts))
+
+    falling = combinations_with_replacement(range(MOST_SHIFT, -1, -1), len(counts) - 1)
+    shifts = min(falling, key=lambda shifts: lost((*shifts, 0)))
+    return directions, list(zip(ends, shifts, strict=False))  # a head of all is none
 
 
-def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) -> npt.NDArray[np.uint32]:
+def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None, threads: int) -> npt.NDArray[np.uint32]:
     """Order rows (n, d) so that those near to each other are alike: halved along their largest variance, down to a part."""
     n, d = keys.shape
-    order = np.arange(n, dtype=np.uint32)
     if directions is None:
         sample = _sample(keys, SAMPLE // 2)
         if len(sample) == 0:  # all are zero
-            return order
+            return np.arange(n, dtype=np.uint32)
         directions = _principal(sample, LIKENESS)
     narrow = directions[:LIKENESS].T.astype(np.float32)
     coordinates = np.empty((n, narrow.shape[1]), np.float32)
@@ -105,23 +118,7 @@ def by_likeness(keys: npt.NDArray[np.float32], directions: np.ndarray | None) ->
         block = keys[first : first + rows]
         lengths = np.maximum(_lengths(block), np.finfo(np.float32).tiny)
         coordinates[first : first + rows] = (block @ narrow) / lengths[:, None]
-    parts = [(0, n)]
-    with threadpool_limits(1, "blas"):  # two threads are slower on parts so small, and go on a while after each product
-        while parts:
-            first, end = parts.pop()
-            if end - first <= PART:
-                continue
-            here = coordinates[first:end]  # in the order reached so far
-            here -= np.full(end - first, 1 / (end - first), np.float32) @ here  # three times as fast as their mean
-            squares = here.T @ here
-            # A power of it is of the largest direction alone, in each column.
-            powers = np.linalg.matrix_power(squares / max(float(np.trace(squares)), 1e-30), POWER)
-            direction = powers[np.argmax(squares.diagonal())]
-            half = (end - first + PART) // (2 * PART) * PART
-            halved = np.argpartition(here @ direction, half)
-            order[first:end], coordinates[first:end] = order[first:end][halved], np.take(here, halved, axis=0)
-            parts += [(first, first + half), (first + half, end)]
-    return order
+    return _core.by_likeness(coordinates, threads)
 
 
 def _sample(keys: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
@@ -152,11 +149,12 @@ def _principal(sample: npt.NDArray[np.float32], m: int) -> np.ndarray:
     s, d = sample.shape
     squares = sample.T @ sample if d <= s else sample @ sample.T
     side = len(squares)
-    if 3 * (m + OVER) < 2 * side:
+    if FEW * (m + OVER) < side:
         span = np.random.default_rng(0).standard_normal((side, m + OVER)).astype(np.float32)
         for _ in range(2):
             span = np.linalg.qr(squares @ span)[0]
+        vectors = span @ np.linalg.eigh(span.T @ squares @ span)[1]
     else:
-        span = np.eye(side, dtype=np.float32)
-    vectors = (span @ np.linalg.eigh(span.T @ squares @ span)[1])[:, ::-1][:, :m].astype(np.float64)
+        vectors = np.linalg.eigh(squares)[1]
+    vectors = vectors[:, ::-1][:, :m].astype(np.float64)
     return (vectors if d <= s else np.linalg.qr(sample.T @ vectors)[0]).T

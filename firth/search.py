@@ -24,7 +24,7 @@ CODED_FROM = 8  # queries: scoring all keys for fewer costs less than turning th
 TRIED_FROM = 1.5e9  # pairs of a query and a key: to compare their codes takes ten times as long as to try directions
 ORDERED_FROM = 1.5e11  # products of numbers in a graph, n^2 d: an order and directions are worth their time, measured
 STEP_S = 0.3  # about so long a step takes; Ctrl-C is heard within it
-GRAPH_STEP_S = 1.0  # of a graph, whose threads wait for each other at its end; the core hears Ctrl-C before
+GRAPH_STEP_S = 2.0  # of a graph, whose threads wait for each other at its end; the core hears Ctrl-C before
 FEWEST = 64  # rows in a step
 MOST_PAIRS = 20_000_000  # more duplicates are taken for a score that is too low
 FIRST_STEP = 10**10  # multiplications in the first, before anything is known of their speed
@@ -132,11 +132,10 @@ class Index:
             self._prepare(n)
             graph = _core.Graph(self._core, k, metric, self._threads)
         else:
-            directions, head, shift = self._leading(), 0, 0
-            order = by_likeness(self._keys, directions)
-            if directions is not None:
-                directions, head, shift = with_head(directions, self._keys)
-            graph = _core.Graph(self._core, k, metric, self._threads, order, directions, head, shift)
+            directions = self._leading()
+            order = by_likeness(self._keys, directions, self._threads)
+            directions, head = (None, []) if directions is None else with_head(directions, self._keys)
+            graph = _core.Graph(self._core, k, metric, self._threads, order, directions, head)
         pairs, done = FIRST_STEP // self._keys.shape[1], 0.0
         while done < 1.0:
             began = time.perf_counter()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def decaying(n, d, seed=0):
 
 
 @pytest.mark.parametrize(("n", "d"), [(3000, 128), (2000, 700)])
-def test_few_directions_suffice_for_vectors_that_lie_in_them(n, d):
+def test_few_directions_suffice_for_vectors_that_lie_in_them(n, d, monkeypatch):
     keys = decaying(n, d)
     directions = leading_directions(keys)
     assert directions is not None
@@ -27,14 +29,22 @@ def test_few_directions_suffice_for_vectors_that_lie_in_them(n, d):
     coordinates = keys @ turned(directions).T
     # The first of the components is 2.7 and 4.2 times as large as they are on average; turned, the largest is 1.5 and 1.7.
     assert np.sqrt((coordinates**2).mean(axis=0).max() / (coordinates**2).mean()) < 2
-    parts, head, shift = with_head(directions, keys)
-    for some in (directions, turned(directions), parts):
-        np.testing.assert_allclose(some @ some.T, np.eye(m), atol=1e-12)
-        np.testing.assert_allclose(some.T @ some, directions.T @ directions, atol=1e-12)  # of the same subspace
-    np.testing.assert_allclose(parts[:head].T @ parts[:head], directions[:head].T @ directions[:head], atol=1e-12)
-    assert 0 < head < m
-    largest = [np.median(np.abs(keys @ part.T).max(axis=1)) for part in (parts[:head], parts[head:])]
-    assert 0.4 < largest[0] / largest[1] / 2**shift < 2.5
+    for instructions in ("avx2", "amx"):  # that take half of the head first, and do not
+        monkeypatch.setattr(_core, "product_instructions", lambda instructions=instructions: (instructions, "avx2"))
+        parts, head = with_head(directions, keys)
+        ends, shifts = [0, *(end for end, _ in head), m], [shift for _, shift in head]
+        halves = [ends[-2] // 2] if instructions == "avx2" and ends[-2] >= 32 else []
+        assert ends == [0, *halves, ends[-2], m]
+        assert 0 < ends[-2] < m
+        assert shifts == sorted(shifts, reverse=True)
+        for some in (directions, turned(directions), parts):
+            np.testing.assert_allclose(some @ some.T, np.eye(m), atol=1e-12)
+            np.testing.assert_allclose(some.T @ some, directions.T @ directions, atol=1e-12)  # of the same subspace
+        for end in ends:
+            np.testing.assert_allclose(parts[:end].T @ parts[:end], directions[:end].T @ directions[:end], atol=1e-12)
+        # What codes count is in the order of what they are of, up to the root of two and a little.
+        largest = [np.median(np.abs(keys @ parts[a:b].T).max(axis=1)) for a, b in pairwise(ends)]
+        np.testing.assert_allclose(np.log2(largest[:-1]) - np.log2(largest[-1]), shifts, atol=1.0)
 
 
 def test_like_rows_stand_together():
@@ -44,12 +54,12 @@ def test_like_rows_stand_together():
     keys = (centres[kind] + 0.1 * rng.standard_normal((6000, 20))).astype(np.float32)
     keys *= rng.lognormal(size=(6000, 1)).astype(np.float32)  # lengths do not matter
     keys[77] = 0
-    order = by_likeness(keys, None)
+    order = by_likeness(keys, None, 2)
     np.testing.assert_array_equal(np.sort(order), np.arange(6000))
     same = (kind[order[1:]] == kind[order[:-1]]).mean()
     assert same > 0.9  # by chance 0.025
     for few in (keys[:1], keys[:50], np.ones((500, 3), np.float32), np.zeros((500, 3), np.float32)):
-        np.testing.assert_array_equal(np.sort(by_likeness(few, None)), np.arange(len(few)))
+        np.testing.assert_array_equal(np.sort(by_likeness(few, None, 2)), np.arange(len(few)))
 
 
 def test_no_directions_where_they_would_not_help():
@@ -132,6 +142,6 @@ def test_the_core_refuses_other_directions():
     order = np.arange(10, dtype=np.uint32)
     with pytest.raises(ValueError, match="each row once"):
         _core.Graph(index, 2, "dot", 1, order // 2)
-    for head, shift in [(3, 0), (8, 0), (4, 5), (4, -1)]:
+    for head in [[(3, 0)], [(8, 0)], [(4, 5)], [(4, -1)], [(4, 0), (4, 0)], [(0, 0), (4, 1)]]:
         with pytest.raises(ValueError, match="a head"):
-            _core.Graph(index, 2, "dot", 1, order, np.eye(4), head, shift)
+            _core.Graph(index, 2, "dot", 1, order, np.eye(4), head)

@@ -20,7 +20,7 @@ mod door {
     use crate::maps::sparse::Sparse;
     use crate::maps::{fuzzy, perplexity, spectral, tsne, umap};
     use crate::product::Shape;
-    use crate::search::{self, Codes, Goal, Head, MOST_DIMENSIONS, MOST_SHIFT, Metric, Own, Queries};
+    use crate::search::{self, Codes, Goal, Head, Metric, Own, Queries};
     use crate::simd::Level;
     use crate::text::lists::{self, Collected, Kind, Rows};
     use crate::text::reader::{self, Settings};
@@ -222,7 +222,7 @@ mod door {
             }
             let vectors = self.vectors.bind(py).try_readonly()?;
             let (numbers, d) = (vectors.as_slice()?, vectors.as_array().ncols());
-            let basis = directions.map(|directions| basis(&directions, d, Head::default())).transpose()?;
+            let basis = directions.map(|directions| basis(&directions, d, &[])).transpose()?;
             let codes = py.detach(|| Codes::new(numbers, d, basis, Vec::new(), threads, self.level))?;
             *self.codes.lock().expect("no thread panics while it holds this") = Some(Arc::new(codes));
             Ok(())
@@ -284,6 +284,17 @@ mod door {
         }
     }
 
+    /// An order of rows in which like stands by like, by finite coordinates (n, m): (n,).
+    #[pyfunction]
+    fn by_likeness<'py>(
+        py: Python<'py>,
+        coordinates: PyReadonlyArray2<'_, f32>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        let (m, coordinates) = (coordinates.as_array().ncols().max(1), coordinates.as_slice()?);
+        Ok(PyArray1::from_vec(py, py.detach(|| search::by_likeness(coordinates, m, threads))))
+    }
+
     /// The k nearest neighbours of every key of an index, while they are looked for.
     #[pyclass]
     struct Graph {
@@ -294,9 +305,10 @@ mod door {
     #[pymethods]
     impl Graph {
         /// From the index's codes; or, given an order of rows in which like stand by like, from codes of its own in that order: of
-        /// all numbers, or of coordinates along directions (m, d), of which the first `head` tell most and count 2^shift as much.
+        /// all numbers, or of coordinates along directions (m, d), of which the first tell most: parts of `head`, the first and all
+        /// of it or only that, each as (m, shift), count 2^shift as much.
         #[new]
-        #[pyo3(signature = (index, k, metric_name, threads, order=None, directions=None, head=0, shift=0))]
+        #[pyo3(signature = (index, k, metric_name, threads, order=None, directions=None, head=Vec::new()))]
         #[allow(clippy::too_many_arguments)]
         fn new(
             py: Python<'_>,
@@ -306,8 +318,7 @@ mod door {
             threads: usize,
             order: Option<PyReadonlyArray1<'_, u32>>,
             directions: Option<PyReadonlyArray2<'_, f64>>,
-            head: usize,
-            shift: i32,
+            head: Vec<(usize, i32)>,
         ) -> PyResult<Self> {
             let held = index.clone_ref(py);
             let (vectors, level) = (held.get().vectors.bind(py).try_readonly()?, held.get().level);
@@ -319,7 +330,7 @@ mod door {
                 if !rows.into_iter().eq(0..n as u32) {
                     return Err(PyValueError::new_err("an order has each row once"));
                 }
-                let basis = directions.map(|directions| basis(&directions, d, Head { m: head, shift })).transpose()?;
+                let basis = directions.map(|directions| basis(&directions, d, &head)).transpose()?;
                 Some(Arc::new(py.detach(|| Codes::new(numbers, d, basis, order, threads, level))?))
             } else {
                 held.get().codes()
@@ -348,15 +359,19 @@ mod door {
     }
 
     /// Directions (m, d), if they are that.
-    fn basis(directions: &PyReadonlyArray2<'_, f64>, d: usize, head: Head) -> PyResult<search::Basis> {
+    fn basis(directions: &PyReadonlyArray2<'_, f64>, d: usize, head: &[(usize, i32)]) -> PyResult<search::Basis> {
         let [m, columns] = [0, 1].map(|axis| directions.as_array().shape()[axis]);
         if columns != d {
             return Err(PyValueError::new_err("directions need as many columns as the vectors"));
         }
-        let fits = (0..=MOST_SHIFT).contains(&head.shift) && head.m << (2 * head.shift) <= MOST_DIMENSIONS;
-        if head.m > m || !head.m.is_multiple_of(4) || !fits {
+        let head = match *head {
+            [] => Head::default(),
+            [(m, shift)] => Head { m, first: 0, shifts: [shift; 2] },
+            [(first, larger), (m, shift), ..] => Head { m, first, shifts: [larger, shift] },
+        };
+        if !head.fits(m) {
             return Err(PyValueError::new_err(
-                "a head has a multiple of four of the directions, and counts 2^4 at most",
+                "a head has a multiple of four of the directions, its first part of eight, and count 2^4 at most, the first most",
             ));
         }
         search::Basis::new(directions.as_slice()?, d, head)
@@ -379,8 +394,12 @@ mod door {
     }
 
     fn split<'py>(py: Python<'py>, found: &search::Found) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
-        let scores = found.iter().flatten().map(|hit| hit.score()).collect();
-        let rows = found.iter().flatten().map(|hit| hit.row as i64).collect();
+        let count = found.iter().map(Vec::len).sum();
+        let (mut scores, mut rows) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for hit in found.iter().flatten() {
+            scores.push(hit.score());
+            rows.push(hit.row as i64);
+        }
         (PyArray1::from_vec(py, scores), PyArray1::from_vec(py, rows))
     }
 
@@ -1185,6 +1204,7 @@ mod door {
         module.add_function(wrap_pyfunction!(bfloat16_product, module)?)?;
         module.add_function(wrap_pyfunction!(all_finite, module)?)?;
         module.add_class::<Index>()?;
+        module.add_function(wrap_pyfunction!(by_likeness, module)?)?;
         module.add_class::<Graph>()?;
         module.add_class::<Word2Vec>()?;
         module.add_class::<Cooccurrences>()?;

@@ -1,7 +1,8 @@
 //! Leading directions of the keys: vectors that mostly lie in a few of them have short codes, of their coordinates there.
 
+use super::Vector;
 use super::bound::ROUNDOFF;
-use super::codes::sum_of_squares;
+use super::codes::MOST_DIMENSIONS;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -16,20 +17,64 @@ const SUMMED: usize = 64;
 const MOST_SKEW: f64 = 1e-5;
 
 /// Of a head, so that sums of 32 bits hold its products.
-pub const MOST_SHIFT: i32 = 4;
+const MOST_SHIFT: i32 = 4;
 
-/// The first m of some directions. What vectors have in these is compared first, and that alone may rule a pair out; their codes
-/// count 2^shift times as much as the others, which are shorter.
+/// Parts of a basis by which vectors are compared, one after the other: the first of the head, the head, all directions.
+pub const PARTS: usize = 3;
+pub const FIRST: usize = 0;
+pub const HEAD: usize = 1;
+pub const ALL: usize = 2;
+
+/// The first m of some directions. What vectors have in these is compared first, and that alone may rule a pair out.
 #[derive(Clone, Copy, Default)]
 pub struct Head {
     pub m: usize,
-    pub shift: i32,
+    /// Of them so many are compared before the others, perhaps none.
+    pub first: usize,
+    /// Codes of the first count 2^shifts[FIRST] times as much as those outside the head, the others' 2^shifts[HEAD], no more: they
+    /// are shorter.
+    pub shifts: [i32; PARTS - 1],
 }
 
 impl Head {
-    /// What a code of its coordinates counts.
-    pub fn scale(self) -> f64 {
-        2f64.powi(self.shift)
+    /// How many directions each part has.
+    pub fn parts(self, all: usize) -> [usize; PARTS] {
+        [self.first, self.m, all]
+    }
+
+    /// The part that is compared before all others.
+    pub fn begin(self) -> usize {
+        self.parts(1).iter().position(|&m| m > 0).expect("1 is not 0")
+    }
+
+    /// Of a part less the one before: what numbers are there, and what a code of them counts.
+    pub fn pieces<T>(self, numbers: &[T]) -> [(&[T], f64); PARTS] {
+        let (head, others) = numbers.split_at(self.m);
+        let (first, head) = head.split_at(self.first);
+        let [of_first, of_head] = self.shifts.map(|shift| 2f64.powi(shift));
+        [(first, of_first), (head, of_head), (others, 1.0)]
+    }
+
+    /// By how many bits sums over the part before are shifted, to add those over what a part has beside it.
+    pub fn shift(self, part: usize) -> i32 {
+        let [first, head] = self.shifts;
+        2 * [0, first - head, head][part]
+    }
+
+    /// What sums over a part count among those over all.
+    pub fn scale(self, part: usize) -> f64 {
+        self.shifts.get(part).map_or(1.0, |&shift| 2f64.powi(2 * shift))
+    }
+
+    /// Whether sums of 32 bits hold its products, and kernels can take it, of m directions.
+    pub fn fits(self, m: usize) -> bool {
+        let [first, head] = self.shifts;
+        (0..=MOST_SHIFT).contains(&head)
+            && (head..=MOST_SHIFT).contains(&first)
+            && self.m << (2 * first) <= MOST_DIMENSIONS
+            && (self.first..=m).contains(&self.m)
+            && self.m.is_multiple_of(4)
+            && self.first.is_multiple_of(8)
     }
 }
 
@@ -37,7 +82,7 @@ impl Head {
 pub struct Basis {
     d: usize,
     pub m: usize,
-    /// A multiple of four of them, perhaps none.
+    /// Perhaps with none of them.
     pub head: Head,
     /// `[m / 16][d][16]`, with zeros behind the last direction.
     packed: Vec<f32>,
@@ -70,15 +115,14 @@ impl Basis {
         (skew < MOST_SKEW).then_some(Basis { d, m, head, packed, slack: 8.0 * skew + 4.0 * error })
     }
 
-    /// The coordinates (n, m) of vectors (n, d).
-    pub fn coordinates<T: Copy + Into<f64>>(&self, vectors: &[T], out: &mut [f64], level: Level) {
-        let mut lengths = Vec::with_capacity(vectors.len() / self.d);
-        let mut narrow = Vec::with_capacity(vectors.len());
-        for vector in vectors.chunks_exact(self.d) {
-            let length = sum_of_squares(vector, |x| x).sqrt();
+    /// The coordinates (n, m) of n vectors.
+    pub fn coordinates<'a>(&self, vectors: impl Iterator<Item = Vector<'a>>, out: &mut [f64], level: Level) {
+        let (mut lengths, mut narrow) = (Vec::new(), Vec::new());
+        for vector in vectors {
+            let length = vector.squares().sqrt();
             let inverse = if length > 0.0 { 1.0 / length } else { 0.0 };
             // Of length 1: no number is too large for float32, nor are all too small.
-            narrow.extend(vector.iter().map(|&x| (x.into() * inverse) as f32));
+            vector.extend(&mut narrow, |x| (x * inverse) as f32);
             lengths.push(length);
         }
         match level {
@@ -177,13 +221,13 @@ mod tests {
                 let vectors: Vec<f32> = (0..n * d).map(|i| (i * 104_729 % 97) as f32 / 48.0 * scale - scale).collect();
                 for level in Level::ALL.into_iter().filter(|level| level.available()) {
                     let mut out = vec![f64::NAN; n * m];
-                    basis.coordinates(&vectors, &mut out, level);
+                    basis.coordinates(vectors.chunks(d).map(Vector::F32), &mut out, level);
                     for (x, y) in vectors.chunks(d).zip(out.chunks(m)) {
                         let product = |p: &[f64]| x.iter().zip(p).map(|(&x, p)| f64::from(x) * p).sum::<f64>();
                         let errors = directions.chunks(d).zip(y).map(|(p, y)| (product(p) - y).powi(2));
                         let error = errors.sum::<f64>().sqrt();
                         assert!(
-                            error <= basis.slack / 4.0 * sum_of_squares(x, |x| x).sqrt(),
+                            error <= basis.slack / 4.0 * Vector::F32(x).squares().sqrt(),
                             "{} {error}",
                             level.name()
                         );

@@ -6,8 +6,11 @@ use super::exact::Hit;
 /// A part of the answers wanted, one of so many, is taken beyond them before the worst leave: so each costs the same few comparisons
 /// however many are wanted, and what others must reach is known a little later.
 const MORE: usize = 4;
+/// So few are kept in order instead, and what others must reach is known at once.
+const FEW: usize = 64;
 
 /// The answers to one query among the keys seen so far. No key leaves that could still be one.
+#[derive(Clone)]
 pub struct Best {
     goal: Goal,
     /// In scan units: keys that score less are no answers. As many as are wanted were seen that score this or more.
@@ -26,6 +29,11 @@ impl Best {
             Goal::AtLeast(score) => floor(score),
         };
         Best { goal, threshold, guess: f64::NEG_INFINITY, found: Vec::new() }
+    }
+
+    /// The same, with what keys must reach in other units.
+    pub fn in_units(&self, of: impl Fn(f64) -> f64) -> Best {
+        Best { threshold: of(self.threshold), guess: of(self.guess), ..self.clone() }
     }
 
     /// What a key must reach to be looked at.
@@ -66,6 +74,14 @@ impl Best {
         match self.goal {
             Goal::AtLeast(least) if hit.score() >= least => self.found.push(hit),
             Goal::AtLeast(_) => {}
+            Goal::Best(k) if k <= FEW => {
+                let at = self.found.partition_point(|better| *better < hit);
+                if at < k {
+                    self.found.truncate(k - 1);
+                    self.found.insert(at, hit);
+                    self.settle(floor);
+                }
+            }
             Goal::Best(k) => {
                 // The last of the k best, as it was known last, is in its place.
                 if self.found.len() >= k && hit > self.found[k - 1] {
@@ -83,7 +99,10 @@ impl Best {
     fn settle(&mut self, floor: impl Fn(f64) -> f64) {
         let Goal::Best(k) = self.goal else { return };
         if self.found.len() >= k {
-            let (_, worst, _) = self.found.select_nth_unstable(k - 1);
+            if k > FEW {
+                self.found.select_nth_unstable(k - 1);
+            }
+            let worst = self.found[k - 1];
             self.threshold = self.threshold.max(floor(worst.score())); // as it was, if that is NaN
             self.found.truncate(k);
         }

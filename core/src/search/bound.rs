@@ -5,6 +5,7 @@
 //! "euclidean" it is <q, x> - |x|^2 / 2, which orders keys as the distance does.
 
 use super::Metric;
+use super::basis::{ALL, PARTS};
 use super::codes::{Codes, MOST_DIMENSIONS, whole};
 use crate::simd::Int8;
 
@@ -67,16 +68,14 @@ pub struct Query {
     /// The query's length in its codes' worth.
     a: f64,
     squared_norm: f64,
-    /// What the codes' sums start with, since keys' codes lie higher by their zero; and what is added after the head, if there is one.
-    pub start: i32,
-    pub after_head: i32,
+    /// What is added to the codes' sums before those of each part less the one before, since keys' codes lie higher by their zero.
+    pub starts: [i32; PARTS],
     /// What a key's size^2 takes off its score ("euclidean").
     pub half: f32,
     /// Of a key's error, size and square in its bound, and what is added for every key.
     pub factors: [f32; 4],
-    /// And of what lies outside the basis, and outside its head.
-    pub rest: f32,
-    pub head_rest: f32,
+    /// And of what lies outside each part of the basis.
+    pub rests: [f32; PARTS],
     /// Scan units in a key unit (see `key_floor`).
     pub per_key_unit: f64,
     /// What the query's own |q|^2 / 2 takes off its score as a neighbour of a key ("euclidean").
@@ -84,43 +83,45 @@ pub struct Query {
 }
 
 impl Query {
-    /// Codes, as products of S take them, of a query with these coordinates, itself without a basis, and its bound; None where floating-point numbers are too short for it: of zeros, or very much
-    /// longer or shorter than the keys, or with very many dimensions.
+    /// Codes, as products of S take them, of a query of d numbers with these squares and coordinates, its numbers without a basis, and
+    /// its bound; None where floating-point numbers are too short for it: of zeros, or very much longer or shorter than the keys, or
+    /// with very many dimensions.
     pub fn new<S: Int8>(
-        query: &[f64],
+        d: usize,
+        squared_norm: f64,
         coordinates: &[f64],
         metric: Metric,
         codes: &Codes,
         out: &mut Vec<i8>,
     ) -> Option<Query> {
-        let d = query.len() as f64;
-        let squared_norm: f64 = query.iter().map(|q| q * q).sum();
         let (norm, unit) = (squared_norm.sqrt(), codes.unit);
         let relative = if metric == Metric::Cosine { 1.0 } else { norm / unit };
         let within = |size: f64, range: f64| (range.recip()..=range).contains(&size); // NaN is not
-        if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || query.len() > MOST_DIMENSIONS {
+        if !within(relative, RANGE) || !within(norm, RANGE.powi(6)) || d > MOST_DIMENSIONS {
             return None;
         }
+        let d = d as f64;
         let head = codes.head();
-        let (first, others) = coordinates.split_at(head.m);
+        let pieces = head.pieces(coordinates);
         let largest_of = |coordinates: &[f64]| coordinates.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
         let largest = |coordinates: &[f64]| {
             let in_pairs = if S::IN_PAIRS { largest_sum(coordinates) / MOST_IN_PAIRS } else { 0.0 };
             (largest_of(coordinates) / LARGEST).max(in_pairs)
         };
-        let worth = (norm / d.sqrt() / LARGEST).max(largest(first) / head.scale()).max(largest(others));
+        let worth = norm / d.sqrt() / LARGEST;
+        let worth = pieces.iter().fold(worth, |worth, (coordinates, scale)| worth.max(largest(coordinates) / scale));
         out.clear();
-        let (mut residual, mut sums) = (0.0, [0i32; 2]);
-        for ((coordinates, worth), sum) in [(first, worth * head.scale()), (others, worth)].into_iter().zip(&mut sums) {
+        let (mut residual, mut starts) = (0.0, [0i32; PARTS]);
+        for ((coordinates, scale), start) in pieces.into_iter().zip(&mut starts) {
+            let worth = worth * scale;
             let inverse = 1.0 / worth;
             for y in coordinates {
                 let code = whole(y * inverse);
                 residual += (y - worth * code) * (y - worth * code);
                 out.push(code as i8);
-                *sum += code as i32;
+                *start -= S::ZERO * code as i32;
             }
         }
-        let [start, after_head] = if head.m > 0 { sums } else { [sums[1], 0] }.map(|sum| -S::ZERO * sum);
         let a = norm / worth; // at most 127 sqrt(d)
         // The second term is for the roundings of worth * code, 2^-53 of each number.
         let lost = residual.sqrt() / norm + d.sqrt() * 0.5f64.powi(50);
@@ -130,11 +131,13 @@ impl Query {
         let slack = codes.basis.as_ref().map_or(0.0, |basis| basis.slack);
         let longest = a * (1.0 + slack); // coordinates may be so much longer than the vector
         let float = (roundings + slack) * longest * (1.0 + lost);
+        let up = |x: f64| ((x * MARGIN) as f32).next_up();
         let outside = |coordinates: &[f64]| {
             let inside = coordinates.iter().map(|y| y * y).sum::<f64>() / squared_norm;
             ((1.0 - inside).max(0.0) + slack).sqrt() * a
         };
-        let rest = if codes.basis.is_some() { outside(coordinates) } else { 0.0 };
+        let m = if codes.basis.is_some() { coordinates.len() } else { 0 };
+        let rests = head.parts(m).map(|m| if m > 0 { up(outside(&coordinates[..m])) } else { 0.0 });
         let half = if metric == Metric::Euclidean { 0.5 * unit / worth } else { 0.0 };
         // Below 2^-126 numbers of float32 are rounded coarsely or become 0, codes' sums are under 2^(14 + 2 shift) d.
         let mut constant = d * 0.5f64.powi(100) * (1.0 + a + half);
@@ -150,15 +153,13 @@ impl Query {
         };
         let per_key_unit = if metric == Metric::Cosine { a } else { unit / worth };
         let own = if metric == Metric::Euclidean { 0.5 * squared_norm * units } else { 0.0 };
-        let up = |x: f64| ((x * MARGIN) as f32).next_up();
         Some(Query {
             metric,
             units,
             per_dot: 1.0 / (worth * unit),
             a,
             squared_norm,
-            start,
-            after_head,
+            starts,
             half: half as f32,
             factors: [
                 up(longest + longest * lost + float),
@@ -167,8 +168,7 @@ impl Query {
                 if half > 0.0 { up(roundings * half) } else { 0.0 },
                 up(constant),
             ],
-            rest: up(rest),
-            head_rest: up(outside(&coordinates[..head.m])),
+            rests,
             per_key_unit,
             own,
         })
@@ -206,7 +206,7 @@ impl Query {
         let size = if self.metric == Metric::Cosine { 1.0 } else { norm };
         // Roundings of m products and their sums, and of the coordinates, twice as many as there are; a few of the norm.
         let off = (m as f64 + 32.0) * 2.0 * ROUNDOFF + slack;
-        let most = self.a * size * (f64::from(dot) + off) + f64::from(self.rest) * f64::from(rest);
+        let most = self.a * size * (f64::from(dot) + off) + f64::from(self.rests[ALL]) * f64::from(rest);
         self.less_square(most, norm)
     }
 

@@ -6,8 +6,8 @@
 //! With a basis x is the vector's coordinates in it, fewer numbers, and the length of what lies outside the basis is measured too.
 //! The codes of its head count more.
 
-use super::basis::{Basis, Head};
-use super::share;
+use super::basis::{Basis, Head, PARTS};
+use super::{Vector, share};
 use crate::matrix::mapped;
 use crate::simd::{Level, MatrixProduct, matrix_product};
 use memmap2::MmapMut;
@@ -44,9 +44,8 @@ pub struct Codes {
     pub ratios: Vec<f32>,
     /// |x| / unit, at most 1.
     pub norms: Vec<f32>,
-    /// The part of |x| that lies outside the basis, rounded up; nothing without one. And outside its head, if it has one.
-    pub rests: Vec<f32>,
-    pub head_rests: Vec<f32>,
+    /// The part of |x| that lies outside each part of the basis, rounded up; nothing of a part that it has not.
+    pub rests: [Vec<f32>; PARTS],
     /// The coordinates of x / |x|, (n, m): of codes in an order of their own, which many pairs are compared by, if there are few.
     fine: Vec<f32>,
     /// Which vectors these are the codes of, and where each vector's are; both empty where they stand as the vectors do.
@@ -67,8 +66,7 @@ struct Part<'a> {
     ratios: &'a mut [f32],
     errors: &'a mut [f32],
     norms: &'a mut [f32],
-    rests: &'a mut [f32],
-    head_rests: &'a mut [f32],
+    rests: [&'a mut [f32]; PARTS],
     fine: &'a mut [f32],
 }
 
@@ -114,23 +112,19 @@ impl Codes {
         let mut panels = mapped(padded / PANEL * panel + READ_PAST)?;
         let [mut ratios, mut errors, mut norms] = [(); 3].map(|()| vec![0f32; padded]);
         let head = basis.as_ref().map_or(Head::default(), |basis| basis.head);
-        let [mut rests, mut head_rests] =
-            [basis.is_some(), head.m > 0].map(|any| vec![0f32; if any { padded } else { 0 }]);
         let m = basis.as_ref().map_or(0, |basis| basis.m);
+        let mut rests = head.parts(m).map(|m| vec![0f32; if m > 0 { padded } else { 0 }]);
         let mut fine = vec![0f32; if order.is_empty() || FEW * m > d { 0 } else { padded * m }];
         let keys = SHARE * PANEL;
-        let parts = (panels[..padded / PANEL * panel].chunks_mut(SHARE * panel))
-            .zip(ratios.chunks_mut(keys))
-            .zip(errors.chunks_mut(keys))
-            .zip(norms.chunks_mut(keys))
-            .zip(rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
-            .zip(head_rests.chunks_mut(keys).chain(std::iter::repeat_with(Default::default)))
-            .zip(fine.chunks_mut((keys * m).max(1)).chain(std::iter::repeat_with(Default::default)))
-            .enumerate()
-            .map(|(i, ((((((panels, ratios), errors), norms), rests), head_rests), fine))| {
-                let first = i * keys;
-                Part { first, panels, ratios, errors, norms, rests, head_rests, fine }
-            });
+        let mut numbers = [&mut ratios, &mut errors, &mut norms].map(|numbers| numbers.chunks_mut(keys));
+        let mut outside = rests.each_mut().map(|rests| rests.chunks_mut(keys));
+        let mut kept = fine.chunks_mut((keys * m).max(1));
+        let panels_of_parts = panels[..padded / PANEL * panel].chunks_mut(SHARE * panel);
+        let parts = panels_of_parts.enumerate().map(|(i, panels)| {
+            let [ratios, errors, norms] = numbers.each_mut().map(|numbers| numbers.next().expect("of all keys"));
+            let rests = outside.each_mut().map(|rests| rests.next().unwrap_or_default());
+            Part { first: i * keys, panels, ratios, errors, norms, rests, fine: kept.next().unwrap_or_default() }
+        });
         let source = Source { vectors, d, unit, basis: basis.as_ref(), order: &order, level };
         share(threads.min(n.div_ceil(keys)), parts, |part| match level.for_codes() {
             // SAFETY: `level` is one that the processor has.
@@ -151,22 +145,7 @@ impl Codes {
         let mut places = vec![0; order.len()];
         order.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
         let matrix = matrix_product(level);
-        Ok(Codes {
-            n,
-            steps,
-            panels,
-            basis,
-            ratios,
-            norms,
-            rests,
-            head_rests,
-            fine,
-            order,
-            places,
-            largest,
-            unit,
-            matrix,
-        })
+        Ok(Codes { n, steps, panels, basis, ratios, norms, rests, fine, order, places, largest, unit, matrix })
     }
 
     /// Which vector stands in a place.
@@ -216,8 +195,8 @@ impl Codes {
 
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
-        let numbers =
-            2 * self.norms.len() + self.rests.len() + self.head_rests.len() + self.fine.len() + 2 * self.order.len();
+        let rests: usize = self.rests.iter().map(Vec::len).sum();
+        let numbers = 2 * self.norms.len() + rests + self.fine.len() + 2 * self.order.len();
         self.panels.len() + 4 * numbers + 12 * self.largest.len()
     }
 }
@@ -253,18 +232,17 @@ fn fill_avx2(part: Part, source: Source) {
 }
 
 #[inline(always)]
-fn fill(part: Part, source: Source) {
+fn fill(mut part: Part, source: Source) {
     let Source { vectors, d, unit, basis, level, .. } = source;
     let (n, m) = (vectors.len() / d, basis.map_or(d, |basis| basis.m));
     let width = 4 * m.div_ceil(4);
     let mut codes = vec![ZERO; width * PANEL]; // of a panel, key after key
-    let (mut some, mut coordinates) = (Vec::new(), vec![0.0; m * PANEL]);
+    let mut coordinates = vec![0.0; m * PANEL];
     for (i, panel) in part.panels.chunks_exact_mut(width * PANEL).enumerate() {
         let first = part.first + i * PANEL;
         if let Some(basis) = basis {
-            some.clear();
-            (first..n.min(first + PANEL)).for_each(|at| some.extend_from_slice(source.vector(at)));
-            basis.coordinates(&some, &mut coordinates, level);
+            let some = (first..n.min(first + PANEL)).map(|at| Vector::F32(source.vector(at)));
+            basis.coordinates(some, &mut coordinates, level);
         }
         for (j, codes) in codes.chunks_exact_mut(width).enumerate() {
             let at = i * PANEL + j;
@@ -282,9 +260,10 @@ fn fill(part: Part, source: Source) {
                         let outside = (1.0 - sum_of_squares(y, |y| y) / squares).max(0.0) + basis.slack;
                         (outside.sqrt() as f32).next_up()
                     };
-                    part.rests[at] = outside(y);
-                    if basis.head.m > 0 {
-                        part.head_rests[at] = outside(&y[..basis.head.m]);
+                    for (rests, of_part) in part.rests.iter_mut().zip(basis.head.parts(m)) {
+                        if let Some(rest) = rests.get_mut(at) {
+                            *rest = outside(&y[..of_part]);
+                        }
                     }
                     for (fine, y) in part.fine.iter_mut().skip(at * m).zip(y) {
                         *fine = (y / norm) as f32;
@@ -314,19 +293,21 @@ fn fill(part: Part, source: Source) {
 /// 2^-53: a c is exact, and so is what is squared but for one rounding).
 #[inline(always)]
 fn encode<T: Copy + Into<f64>>(x: &[T], head: Head, codes: &mut [u8]) -> (f32, f64) {
-    let (first, rest, scale) = (&x[..head.m], &x[head.m..], head.scale());
     // Without their sign, floats are in the order of their bits.
     let bits = |x: &[T]| x.iter().fold(0, |largest, &x| largest.max(x.into().to_bits() & (u64::MAX >> 1)));
-    let largest = (f64::from_bits(bits(first)) / scale).max(f64::from_bits(bits(rest)));
+    let pieces = head.pieces(x);
+    let largest = pieces.iter().fold(0.0, |largest: f64, (x, scale)| largest.max(f64::from_bits(bits(x)) / scale));
     let mut narrow = (largest / LARGEST) as f32;
     if LARGEST * f64::from(narrow) < largest {
         narrow = narrow.next_up(); // so that no code is beyond 127, even where `a` has few digits left
     }
-    let mut squares = 0.0;
-    let (first_codes, rest_codes) = codes.split_at_mut(head.m);
-    for (x, codes, a) in [(first, first_codes, f64::from(narrow) * scale), (rest, rest_codes, f64::from(narrow))] {
+    let (mut squares, mut codes) = (0.0, codes);
+    for (x, scale) in pieces {
+        let a = f64::from(narrow) * scale;
         let inverse = if a > 0.0 { 1.0 / a } else { 0.0 };
-        for (code, &x) in codes.iter_mut().zip(x) {
+        let (here, others) = codes.split_at_mut(x.len());
+        codes = others;
+        for (code, &x) in here.iter_mut().zip(x) {
             *code = ((x.into() * inverse + MAGIC).to_bits() as u8).wrapping_add(ZERO);
         }
         squares += sum_of_squares(x, |x| x - a * whole(x * inverse));

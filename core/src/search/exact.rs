@@ -1,12 +1,13 @@
 //! Scores in float64, summed in one fixed order: that of numpy's pairwise summation (numpy/_core/src/umath/loops_utils.h.src),
 //! so that a score is, to the bit, what `(q * x).sum()` gives in numpy, whatever else is scored and by which instructions.
 
-use super::Metric;
+use super::{Metric, Vector};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{LANES, Level, Portable, Simd, Wide};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// A key that was found. The best comes first: the larger score, then the lower row; NaN (from numbers that overflow float64)
@@ -77,7 +78,34 @@ const BOTH: u8 = 2;
 const OWN: u8 = 3;
 
 /// Sums over a query and a key as long as it; the second is of squares of the key.
-type Sums = unsafe fn(&[f64], *const f32) -> [f64; 2];
+type Sums<T> = unsafe fn(&[T], *const f32) -> [f64; 2];
+
+/// Numbers of a query.
+trait Number: Copy + Into<f64> {
+    /// # Safety
+    /// As for [`Wide`].
+    unsafe fn wide<S: Wide>(p: *const Self) -> S::D;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    unsafe fn wide<S: Wide>(p: *const f32) -> S::D {
+        unsafe { S::widen(p) }
+    }
+}
+
+impl Number for f64 {
+    #[inline(always)]
+    unsafe fn wide<S: Wide>(p: *const f64) -> S::D {
+        unsafe { S::load(p) }
+    }
+}
+
+/// A query, and what sums it up with a key.
+enum Summed<'a> {
+    F32(&'a [f32], Sums<f32>),
+    F64(&'a [f64], Sums<f64>),
+}
 
 /// The dot product in float32 of a query and a key as long as it.
 type Dot = unsafe fn(&[f32], *const f32) -> f32;
@@ -85,24 +113,26 @@ type Dot = unsafe fn(&[f32], *const f32) -> f32;
 /// Scores of one query.
 pub struct Exact<'a> {
     metric: Metric,
-    query: &'a [f64],
+    query: Summed<'a>,
     norm: f64,
-    sums: Sums,
-    narrow: Vec<f32>,
+    narrow: Cow<'a, [f32]>,
     dot: Dot,
 }
 
 impl<'a> Exact<'a> {
-    pub fn new(metric: Metric, query: &'a [f64], level: Level) -> Exact<'a> {
-        let sums = match metric {
-            Metric::Dot | Metric::Scaled => sums_of::<PRODUCTS>(level),
-            Metric::Euclidean => sums_of::<DISTANCES>(level),
-            Metric::Cosine => sums_of::<BOTH>(level),
-        };
+    pub fn new(metric: Metric, query: Vector<'a>, level: Level) -> Exact<'a> {
+        let none = std::ptr::null();
         // SAFETY: `level` is one that the processor has; no key is read for these sums.
-        let [squares, _] = unsafe { sums_of::<OWN>(level)(query, std::ptr::null()) };
-        let narrow = query.iter().map(|&q| q as f32).collect();
-        Exact { metric, query, norm: squares.sqrt(), sums, narrow, dot: dot_of(level) }
+        let (query, narrow, [squares, _]) = match query {
+            Vector::F32(q) => unsafe {
+                (Summed::F32(q, sums_for(metric, level)), q.into(), sums_of::<f32, OWN>(level)(q, none))
+            },
+            Vector::F64(q) => unsafe {
+                let narrow = q.iter().map(|&q| q as f32).collect();
+                (Summed::F64(q, sums_for(metric, level)), narrow, sums_of::<f64, OWN>(level)(q, none))
+            },
+        };
+        Exact { metric, query, norm: squares.sqrt(), narrow, dot: dot_of(level) }
     }
 
     /// About the dot product with a key, sooner than the score: in float32.
@@ -122,9 +152,14 @@ impl<'a> Exact<'a> {
     /// The score of a key, as float64 arithmetic has it.
     #[inline]
     pub fn score(&self, key: &[f32]) -> f64 {
-        assert_eq!(key.len(), self.query.len());
+        assert_eq!(key.len(), self.narrow.len());
         // SAFETY: the key is as long as the query, and the sums are of a level that the processor has.
-        let [sum, squares] = unsafe { (self.sums)(self.query, key.as_ptr()) };
+        let [sum, squares] = unsafe {
+            match self.query {
+                Summed::F32(query, sums) => sums(query, key.as_ptr()),
+                Summed::F64(query, sums) => sums(query, key.as_ptr()),
+            }
+        };
         match self.metric {
             Metric::Dot => sum,
             Metric::Scaled => sum / (key.len() as f64).sqrt(),
@@ -137,15 +172,23 @@ impl<'a> Exact<'a> {
     }
 }
 
-fn sums_of<const SUM: u8>(level: Level) -> Sums {
+fn sums_for<T: Number>(metric: Metric, level: Level) -> Sums<T> {
+    match metric {
+        Metric::Dot | Metric::Scaled => sums_of::<T, PRODUCTS>(level),
+        Metric::Euclidean => sums_of::<T, DISTANCES>(level),
+        Metric::Cosine => sums_of::<T, BOTH>(level),
+    }
+}
+
+fn sums_of<T: Number, const SUM: u8>(level: Level) -> Sums<T> {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => sums_avx512::<SUM>,
+        Level::Avx512 => sums_avx512::<T, SUM>,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => sums_avx2::<SUM>,
+        Level::Avx2 => sums_avx2::<T, SUM>,
         #[cfg(target_arch = "aarch64")]
-        Level::Neon => sums_neon::<SUM>,
-        _ => sums_portable::<SUM>,
+        Level::Neon => sums_neon::<T, SUM>,
+        _ => sums_portable::<T, SUM>,
     }
 }
 
@@ -156,14 +199,14 @@ macro_rules! pairwise {
         /// # Safety
         /// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
         $(#[$attribute])*
-        unsafe fn $name<const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+        unsafe fn $name<T: Number, const SUM: u8>(query: &[T], key: *const f32) -> [f64; 2] {
             unsafe {
                 if query.len() <= LEAF {
-                    return leaf::<$set, SUM>(query, key);
+                    return leaf::<$set, T, SUM>(query, key);
                 }
                 let half = query.len() / 2 - query.len() / 2 % 8;
                 let (first, second) = query.split_at(half);
-                let (a, b) = ($name::<SUM>(first, key), $name::<SUM>(second, key.wrapping_add(half)));
+                let (a, b) = ($name::<T, SUM>(first, key), $name::<T, SUM>(second, key.wrapping_add(half)));
                 [a[0] + b[0], a[1] + b[1]]
             }
         }
@@ -181,14 +224,14 @@ pairwise!(sums_neon, Neon, #[target_feature(enable = "neon")]);
 /// # Safety
 /// The processor has the instruction set; the key is as long as the query, or `SUM` is OWN.
 #[inline(always)]
-unsafe fn leaf<S: Wide, const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 2] {
+unsafe fn leaf<S: Wide, T: Number, const SUM: u8>(query: &[T], key: *const f32) -> [f64; 2] {
     unsafe {
         let (whole, q) = (query.len() / 8 * 8, query.as_ptr());
         let [mut sum, mut squares] = [0.0; 2];
         if whole > 0 {
-            let (mut a, mut b) = terms::<S, SUM>(q, key);
+            let (mut a, mut b) = terms::<S, T, SUM>(q, key);
             for i in (8..whole).step_by(8) {
-                let (more_a, more_b) = terms::<S, SUM>(q.add(i), key.wrapping_add(i));
+                let (more_a, more_b) = terms::<S, T, SUM>(q.add(i), key.wrapping_add(i));
                 a = S::add(a, more_a);
                 b = if SUM == BOTH { S::add(b, more_b) } else { b };
             }
@@ -196,7 +239,7 @@ unsafe fn leaf<S: Wide, const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 
             squares = if SUM == BOTH { in_pairs::<S>(b) } else { 0.0 };
         }
         for i in whole..query.len() {
-            let (q, x) = (*q.add(i), if SUM == OWN { 0.0 } else { f64::from(*key.add(i)) });
+            let (q, x): (f64, f64) = ((*q.add(i)).into(), if SUM == OWN { 0.0 } else { f64::from(*key.add(i)) });
             sum += match SUM {
                 DISTANCES => (q - x) * (q - x),
                 OWN => q * q,
@@ -210,9 +253,9 @@ unsafe fn leaf<S: Wide, const SUM: u8>(query: &[f64], key: *const f32) -> [f64; 
 
 /// Eight terms of each sum. Products are rounded, not fused with the sums: numpy's are not.
 #[inline(always)]
-unsafe fn terms<S: Wide, const SUM: u8>(query: *const f64, key: *const f32) -> (S::D, S::D) {
+unsafe fn terms<S: Wide, T: Number, const SUM: u8>(query: *const T, key: *const f32) -> (S::D, S::D) {
     unsafe {
-        let q = S::load(query);
+        let q = T::wide::<S>(query);
         let x = if SUM == OWN { q } else { S::widen(key) };
         let difference = S::sub(q, x);
         let a = if SUM == DISTANCES { S::mul(difference, difference) } else { S::mul(q, x) };
@@ -294,11 +337,14 @@ mod tests {
     fn every_version_gives_the_same_bits() {
         for d in [1, 7, 8, 100, 128, 129, 384, 1000] {
             let query: Vec<f64> = (0..d).map(|i| ((i * 7919 % 1009) as f64 - 500.0) / 7.0).collect();
+            let narrow: Vec<f32> = query.iter().map(|&q| q as f32).collect();
+            let widened: Vec<f64> = narrow.iter().map(|&q| q.into()).collect();
             let key: Vec<f32> = (0..d).map(|i| ((i * 104_729 % 997) as f32 - 499.0) * 1e-3).collect();
             for metric in Metric::ALL {
-                let plain = Exact::new(metric, &query, Level::Portable).score(&key);
+                let score = |query, level| Exact::new(metric, query, level).score(&key).to_bits();
                 for level in Level::ALL.into_iter().filter(|level| level.available()) {
-                    assert_eq!(Exact::new(metric, &query, level).score(&key).to_bits(), plain.to_bits());
+                    assert_eq!(score(Vector::F64(&query), level), score(Vector::F64(&query), Level::Portable));
+                    assert_eq!(score(Vector::F32(&narrow), level), score(Vector::F64(&widened), Level::Portable));
                 }
             }
         }
@@ -307,10 +353,10 @@ mod tests {
     #[test]
     fn sums_are_pairwise() {
         // 256 numbers: two leaves, whose sums are exact; one after the other, small ones would be lost beside 2^53.
-        let query = vec![1.0; 256];
+        let query = vec![1f32; 256];
         let mut key = vec![1.0f32; 256];
         key[0] = (1u64 << 53) as f32;
-        let score = Exact::new(Metric::Dot, &query, Level::Portable).score(&key);
+        let score = Exact::new(Metric::Dot, Vector::F32(&query), Level::Portable).score(&key);
         assert!(score > (1u64 << 53) as f64 + 128.0);
     }
 

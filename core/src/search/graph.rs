@@ -7,13 +7,13 @@ use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::scan::Task;
 use super::strip::nearest;
-use super::{Found, Goal, Keys, Metric, Own, Queries, Request, Statistics, Totals, in_parallel, search};
+use super::{Found, Goal, Keys, Metric, Own, Queries, Request, Statistics, Totals, Vector, in_parallel, search};
 use crate::simd::Level;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Keys that are queries together, and locked together as keys: a multiple of TILE with many divisors.
-pub const STRIP: usize = 24 * TILE;
+pub const STRIP: usize = 12 * TILE;
 
 /// What was found so far, of each key. Thresholds are in key units.
 pub struct Strips<'a> {
@@ -27,9 +27,9 @@ impl Strips<'_> {
         self.strips[place / STRIP].lock().expect("no thread panics while it holds this")
     }
 
-    /// What neighbours of the queries must reach, and what it is guessed to be.
-    pub fn least_of_queries(&self) -> Vec<[f64; 2]> {
-        self.lock(self.first).iter().map(|best| [best.threshold, best.guessed()]).collect()
+    /// What was found of the queries.
+    pub fn of_queries(&self) -> Vec<Best> {
+        self.lock(self.first).clone()
     }
 
     /// And those of some keys of one strip.
@@ -158,8 +158,7 @@ impl Graph {
             return;
         }
         let rows = rows_of(codes, places.clone());
-        let mut queries = Vec::with_capacity(rows.len() * d);
-        rows.iter().for_each(|row| queries.extend(vectors[row * d..][..d].iter().map(|&x| f64::from(x))));
+        let queries: Vec<Vector> = rows.iter().map(|row| Vector::F32(&vectors[row * d..][..d])).collect();
         let task = Task {
             codes,
             vectors,
@@ -181,7 +180,11 @@ impl Graph {
             for (((place, best), hits), [least, guess]) in places.zip(bests.iter_mut()).zip(found).zip(least) {
                 best.threshold = best.threshold.max(least);
                 best.guess(guess);
-                hits.into_iter().for_each(|hit| tell(best, hit, codes, self.metric, d, place));
+                // They went on from what was found before.
+                let is_new = |hit: &Hit| {
+                    task.keys.contains(&codes.map_or(hit.row as usize, |codes| codes.place(hit.row as usize)))
+                };
+                hits.into_iter().filter(is_new).for_each(|hit| tell(best, hit, codes, self.metric, d, place));
             }
         }
         totals.add(statistics);
@@ -198,8 +201,7 @@ impl Graph {
             if near.is_empty() {
                 return;
             }
-            let query: Vec<f64> = keys[key].iter().map(|&x| f64::from(x)).collect();
-            let exact = Exact::new(self.metric, &query, level);
+            let exact = Exact::new(self.metric, Vector::F32(keys[key]), level);
             rescored += near.len() as u64;
             for &(other, is_mutual) in near {
                 let score = exact.score(keys[other]);

@@ -2,7 +2,7 @@
 //!
 //! `codes.rs` turns keys into codes, or their coordinates in a basis (`basis.rs`), `tile.rs` multiplies them, `bound.rs` says how far a product may be from the score it stands
 //! for, `best.rs` keeps the keys that may be answers, `exact.rs` scores them, `scan.rs` is one thread's work, and here it is
-//! shared out; `graph.rs` compares keys with themselves, those alike by `strip.rs`. docs/explanation/exactness.md proves that no answer is lost.
+//! shared out; `graph.rs` compares keys with themselves, in the order of `likeness.rs`, those alike by `strip.rs`. docs/explanation/exactness.md proves that no answer is lost.
 
 mod basis;
 mod best;
@@ -10,16 +10,18 @@ mod bound;
 mod codes;
 mod exact;
 mod graph;
+mod likeness;
 mod scan;
 mod strip;
 mod tile;
 
-pub use basis::{Basis, Head, MOST_SHIFT};
+pub use basis::{Basis, Head};
 pub use codes::{Codes, MOST_DIMENSIONS, all_finite};
 pub use exact::Hit;
 pub use graph::Graph;
+pub use likeness::by_likeness;
 
-use codes::TILE;
+use codes::{TILE, sum_of_squares};
 use scan::{GROUP, MOST_KEYS, Task};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -86,18 +88,36 @@ pub enum Queries<'a> {
     F64(&'a [f64]),
 }
 
-impl Queries<'_> {
-    fn len(&self) -> usize {
+impl<'a> Queries<'a> {
+    /// Each of them, of d numbers.
+    fn vectors(self, d: usize) -> Vec<Vector<'a>> {
         match self {
-            Queries::F32(numbers) => numbers.len(),
-            Queries::F64(numbers) => numbers.len(),
+            Queries::F32(numbers) => numbers.chunks_exact(d).map(Vector::F32).collect(),
+            Queries::F64(numbers) => numbers.chunks_exact(d).map(Vector::F64).collect(),
+        }
+    }
+}
+
+/// The numbers of one query, as they come.
+#[derive(Clone, Copy)]
+pub enum Vector<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+impl Vector<'_> {
+    fn squares(self) -> f64 {
+        match self {
+            Vector::F32(x) => sum_of_squares(x, |x| x),
+            Vector::F64(x) => sum_of_squares(x, |x| x),
         }
     }
 
-    fn take(&self, range: Range<usize>) -> Vec<f64> {
+    /// Its numbers, by what is made of them.
+    fn extend<T>(self, out: &mut Vec<T>, made: impl Fn(f64) -> T) {
         match self {
-            Queries::F32(numbers) => numbers[range].iter().map(|&x| f64::from(x)).collect(),
-            Queries::F64(numbers) => numbers[range].to_vec(),
+            Vector::F32(x) => out.extend(x.iter().map(|&x| made(x.into()))),
+            Vector::F64(x) => out.extend(x.iter().map(|&x| made(x))),
         }
     }
 }
@@ -155,13 +175,13 @@ pub type Found = Vec<Vec<Hit>>;
 
 /// The answers to each query, best first; None if `stop`, which the calling thread asks now and then, says so.
 pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -> bool) -> Option<Found> {
-    let (n, q) = (keys.vectors.len() / keys.d, request.queries.len() / keys.d);
+    let (n, queries) = (keys.vectors.len() / keys.d, request.queries.vectors(keys.d));
     // Rows before the first query's own are no answers to any.
     let start = match request.own {
         Own::Later(first) if !keys.codes.is_some_and(Codes::is_ordered) => first / TILE * TILE,
         _ => 0,
     };
-    let plan = Plan::new(q, n - start, keys.d, request);
+    let plan = Plan::new(queries.len(), n - start, keys.d, request);
     let answers: Vec<Mutex<Found>> = (0..plan.chunks.len()).map(|_| Mutex::new(Vec::new())).collect();
     let tasks = plan
         .chunks
@@ -173,7 +193,7 @@ pub fn search(keys: &Keys, request: &Request, totals: &Totals, stop: &dyn Fn() -
             codes: keys.codes,
             vectors: keys.vectors,
             d: keys.d,
-            queries: &request.queries.take(chunk.start * keys.d..chunk.end * keys.d),
+            queries: &queries[chunk.clone()],
             metric: request.metric,
             goal: request.goal,
             allowed: request.allowed,
@@ -368,11 +388,10 @@ mod tests {
 
     /// What `search` means: score all, sort.
     fn plain(vectors: &[f32], d: usize, request: &Request) -> Vec<Vec<Hit>> {
-        let q = request.queries.len() / d;
-        (0..q)
-            .map(|i| {
-                let query = request.queries.take(i * d..(i + 1) * d);
-                let exact = Exact::new(request.metric, &query, Level::Portable);
+        let queries = request.queries.vectors(d).into_iter().enumerate();
+        queries
+            .map(|(i, query)| {
+                let exact = Exact::new(request.metric, query, Level::Portable);
                 let mut hits: Vec<Hit> = (0..vectors.len() / d)
                     .filter(|&row| request.allowed.is_none_or(|allowed| allowed[row]))
                     .filter(|&row| match request.own {
@@ -435,17 +454,21 @@ mod tests {
         let query: Vec<f64> = keys[..8].iter().map(|&x| f64::from(x)).collect();
         let [codes, ..] = codes_of(&keys, 8, Level::Portable, None);
         for metric in Metric::ALL {
-            let query = bound::Query::new::<Portable>(&query, &query, metric, &codes, &mut Vec::new()).unwrap();
+            let squares = Vector::F64(&query).squares();
+            let query = bound::Query::new::<Portable>(8, squares, &query, metric, &codes, &mut Vec::new()).unwrap();
             assert!(query.factors.iter().all(|&factor| factor == 0.0 || factor >= f32::MIN_POSITIVE), "{metric:?}");
         }
     }
 
-    /// Codes of all numbers, of coordinates in some directions, and of those in another order with a head.
+    /// Codes of all numbers, of coordinates in some directions, and of those in another order with a head; without a matrix unit with a
+    /// first part of it too.
     fn codes_of(vectors: &[f32], d: usize, level: Level, product: Option<MatrixProduct>) -> [Codes; 3] {
         let (n, m) = (vectors.len() / d, d.div_ceil(3) * 2);
         let step = (n / 3 + 1..).find(|step| (2..=*step).all(|by| step % by > 0 || n % by > 0)).unwrap(); // coprime
         let order = (0..n).map(|place| (place * step % n) as u32).collect();
-        let head = Head { m: m.min(d) / 8 * 4, shift: 1 };
+        let m = m.min(d) / 8 * 4;
+        let first = if product.is_none() { m / 16 * 8 } else { 0 };
+        let head = Head { m, first, shifts: [2, 1] };
         let ways = [(None, Vec::new()), (Some(Head::default()), Vec::new()), (Some(head), order)];
         ways.map(|(head, order)| {
             let basis = head.map(|head| some_basis(d, head));
@@ -485,7 +508,9 @@ mod tests {
     #[test]
     fn answers_are_those_of_sorting_all() {
         let mut random = Rng::new(1, 0);
-        for (n, d, q, k) in [(1, 1, 1, 1), (50, 3, 3, 50), (2500, 20, 11, 7), (1009, 130, 2, 40), (300, 8, 40, 1)] {
+        for (n, d, q, k) in
+            [(1, 1, 1, 1), (50, 3, 3, 50), (2500, 20, 11, 7), (1009, 130, 2, 40), (300, 8, 40, 1), (900, 6, 5, 100)]
+        {
             let (keys, queries) = (gauss(&mut random, n * d), gauss(&mut random, q * d));
             check(&keys, d, Queries::F32(&queries), Goal::Best(k), None, Own::No);
             let wide: Vec<f64> = queries.iter().map(|&x| f64::from(x) * 1.1).collect();
@@ -672,7 +697,7 @@ mod tests {
                 let request = Request { queries, metric, goal, allowed: None, own, threads: 2, level: Level::Portable };
                 let expected = plain(&vectors, d, &request);
                 for (level, product) in versions() {
-                    let basis = Basis::new(&directions, d, Head { m: 4, shift: 1 }).unwrap();
+                    let basis = Basis::new(&directions, d, Head { m: 4, first: 0, shifts: [1; 2] }).unwrap();
                     let order = (0..n).map(|place| (place * 7 % n) as u32).collect();
                     let mut codes = Codes::new(&vectors, d, Some(basis), order, 2, level).unwrap();
                     codes.matrix = product;
@@ -690,7 +715,7 @@ mod tests {
     #[test]
     fn neighbours_are_those_of_searching_for_each() {
         let mut random = Rng::new(5, 0);
-        for (n, d, k) in [(2, 3, 1), (30, 1, 29), (1153, 7, 3), (2400, 20, 15)] {
+        for (n, d, k) in [(2, 3, 1), (30, 1, 29), (1153, 7, 3), (2400, 20, 15), (1300, 60, 5)] {
             let keys = gauss(&mut random, n * d);
             check_graph(&keys, d, k);
             if n > 2000 {

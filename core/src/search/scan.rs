@@ -1,15 +1,16 @@
 //! One thread's work: some queries against a range of keys, block by block, so that a block's codes stay in the second-level
 //! cache while all the queries pass over them.
 
+use super::basis::ALL;
 use super::best::Best;
 use super::bound::{Query, Share, bound, lowered};
-use super::codes::{Codes, TILE, sum_of_squares};
+use super::codes::{Codes, TILE};
 use super::exact::{Exact, Hit};
 use super::graph::{STRIP, Strips, tell};
 #[cfg(target_arch = "x86_64")]
 use super::tile::PANELS;
 use super::tile::{Ahead, BLOCK_TILES, Block, Group, LIKELY_ERROR, Order, Scans, largest_of_tiles, reaching};
-use super::{Found, Goal, Metric, Own, Statistics};
+use super::{Found, Goal, Metric, Own, Statistics, Vector};
 #[cfg(any(test, target_arch = "x86_64"))]
 use crate::simd::MATRIX_ROWS;
 #[cfg(target_arch = "aarch64")]
@@ -17,7 +18,6 @@ use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Int8, LANES, Level, Portable, Unit, prefetch};
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// Codes of a block in bytes, at most: with those of the queries they leave half of a second-level cache of 1 MiB free.
@@ -34,7 +34,7 @@ const SAMPLE_OF_SEVERAL: f64 = 12.0;
 /// No more than one of so many.
 const MOST_SAMPLED: usize = 4;
 /// But so few are all looked at: their candidates would cost more.
-const ALL_SAMPLED: usize = STRIP / TILE;
+const ALL_SAMPLED: usize = 24;
 /// How likely a guess may be too high. Then the query is asked again; a lower guess has more candidates.
 const TOO_HIGH: f64 = 1e-3;
 /// Candidates of a query that wait to be scored, for each answer wanted and at least: most wait for the end, when it is best known
@@ -54,8 +54,7 @@ pub struct Task<'a> {
     pub codes: Option<&'a Codes>,
     pub vectors: &'a [f32],
     pub d: usize,
-    /// (q, d)
-    pub queries: &'a [f64],
+    pub queries: &'a [Vector<'a>],
     pub metric: Metric,
     pub goal: Goal,
     pub allowed: Option<&'a [bool]>,
@@ -89,7 +88,7 @@ impl Task<'_> {
         stop: &dyn Fn() -> bool,
         statistics: &mut Statistics,
     ) -> Option<Run> {
-        let alone = self.queries.len() == self.d && !PAIRS;
+        let alone = self.queries.len() == 1 && !PAIRS;
         match self.level.for_codes() {
             // SAFETY: the level is one that the processor has.
             #[cfg(target_arch = "x86_64")]
@@ -128,7 +127,7 @@ impl Task<'_> {
 
     /// Whether a matrix unit multiplies: not the few queries that a group without one takes.
     fn by_matrix(&self) -> bool {
-        self.codes.is_some_and(|codes| codes.matrix.is_some()) && self.queries.len() > GROUP * self.d
+        self.codes.is_some_and(|codes| codes.matrix.is_some()) && self.queries.len() > GROUP
     }
 
     /// Tiles of a block.
@@ -149,30 +148,37 @@ impl Task<'_> {
         }
     }
 
-    /// The queries, or their coordinates in the codes' basis.
-    fn coordinates(&self) -> Cow<'_, [f64]> {
-        let Some(basis) = self.codes.and_then(|codes| codes.basis.as_ref()) else { return self.queries.into() };
-        let mut out = vec![0.0; self.queries.len() / self.d * basis.m];
-        if let Some(strips) = &self.strips
-            && self.fine(strips.first).is_some()
-        {
-            let queries = (strips.first..).zip(self.queries.chunks_exact(self.d));
-            for ((place, query), out) in queries.zip(out.chunks_exact_mut(basis.m)) {
-                let norm = sum_of_squares(query, |x| x).sqrt();
-                let fine = self.fine(place).expect("all are kept").iter();
-                fine.zip(out).for_each(|(&fine, out)| *out = f64::from(fine) * norm);
-            }
-            return out.into();
+    /// The coordinates of the queries in the codes' basis, if they have one and keep none of them.
+    fn coordinates(&self) -> Vec<f64> {
+        let Some(basis) = self.codes.and_then(|codes| codes.basis.as_ref()) else { return Vec::new() };
+        if self.fine_of_query(0).is_some() {
+            return Vec::new();
         }
-        basis.coordinates(self.queries, &mut out, self.level);
-        out.into()
+        let mut out = vec![0.0; self.queries.len() * basis.m];
+        basis.coordinates(self.queries.iter().copied(), &mut out, self.level);
+        out
     }
 
-    /// A query's bound, and its codes; None if it cannot be scanned by codes.
+    /// A query's bound, and its codes, from these coordinates of all; None if it cannot be scanned by codes.
     fn coded<S: Int8>(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
-        let m = coordinates.len() * self.d / self.queries.len();
-        let query = &self.queries[i * self.d..][..self.d];
-        Query::new::<S>(query, &coordinates[i * m..][..m], self.metric, self.codes?, codes)
+        let (query, m) = (self.queries[i], coordinates.len() / self.queries.len());
+        let (squares, mut own) = (query.squares(), Vec::new());
+        let coordinates = if let Some(fine) = self.fine_of_query(i) {
+            let norm = squares.sqrt();
+            own.extend(fine.iter().map(|&y| f64::from(y) * norm));
+            &own
+        } else if m > 0 {
+            &coordinates[i * m..][..m]
+        } else {
+            query.extend(&mut own, |x| x);
+            &own
+        };
+        Query::new::<S>(self.d, squares, coordinates, self.metric, self.codes?, codes)
+    }
+
+    /// The coordinates of a query that is a key, at length 1, if they are kept.
+    fn fine_of_query(&self, i: usize) -> Option<&[f32]> {
+        self.fine(self.strips.as_ref()?.first + i)
     }
 
     /// The coordinates of the key in a place, at length 1, if they are kept.
@@ -355,7 +361,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
     /// Queries in groups; and those that cannot be scanned by codes.
     fn new(task: &Task<'a>) -> (Scan<'a, S, G>, Vec<usize>) {
         let mut scan = Scan {
-            exact: task.queries.chunks_exact(task.d).map(|query| Exact::new(task.metric, query, task.level)).collect(),
+            exact: task.queries.iter().map(|&query| Exact::new(task.metric, query, task.level)).collect(),
             bests: Vec::new(),
             groups: Vec::new(),
             places: Vec::new(),
@@ -364,20 +370,17 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             out: Scans::new(),
         };
         let (mut plain, mut signed, coordinates) = (Vec::new(), Vec::new(), task.coordinates());
-        let least = task.strips.as_ref().map(Strips::least_of_queries);
+        let known = task.strips.as_ref().map(Strips::of_queries);
         for i in 0..scan.exact.len() {
             let Some(coded) = task.coded::<S>(i, &coordinates, &mut signed) else {
                 scan.bests.push(Best::new(task.goal, |score| score));
                 plain.push(i);
                 continue;
             };
-            let mut best = Best::new(task.goal, |score| coded.floor(score));
-            if let Some(least) = &least {
-                let [threshold, guess] = least[i].map(|least| coded.in_scan_units(least));
-                best.threshold = threshold;
-                best.guess(guess);
-            }
-            scan.bests.push(best);
+            scan.bests.push(match &known {
+                Some(known) => known[i].in_units(|least| coded.in_scan_units(least)),
+                None => Best::new(task.goal, |score| coded.floor(score)),
+            });
             scan.place(task, i, coded, &signed);
         }
         (scan, plain)
@@ -477,7 +480,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
                 best.guess(f64::from(nth_largest(&mut numbers, likely)) - f64::from(LIKELY_ERROR) * error);
             } else if 2 * k <= tiles * LANES {
                 numbers.extend(largest.flatten());
-                let outside = f64::from(query.rest) * f64::from(share.rest);
+                let outside = f64::from(query.rests[ALL]) * f64::from(share.rest);
                 best.threshold = best.threshold.max(f64::from(nth_largest(&mut numbers, k)) - error - outside);
             }
             self.groups[g].raise(j, best.asks());

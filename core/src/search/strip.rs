@@ -153,6 +153,7 @@ fn reaching(values: &[f32], least: f32, mut tell: impl FnMut(usize, f32)) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Vector;
     use super::super::exact::{Exact, Hit};
     use super::*;
     use crate::random::Rng;
@@ -178,8 +179,7 @@ mod tests {
         });
         assert!(told && seen == keys.len());
         for (key, near) in near_of.iter().enumerate() {
-            let query: Vec<f64> = keys[key].iter().map(|&x| f64::from(x)).collect();
-            let exact = Exact::new(metric, &query, Level::Portable);
+            let exact = Exact::new(metric, Vector::F32(keys[key]), Level::Portable);
             let others = (0..keys.len()).filter(|&other| other != key);
             let mut hits: Vec<Hit> = others.map(|other| Hit::new(exact.score(keys[other]), other as u64)).collect();
             hits.sort();

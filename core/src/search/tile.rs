@@ -1,7 +1,7 @@
 //! The kernel: panels of keys times a few queries, in registers, and a look whether any score matters.
 
 use super::Metric;
-use super::basis::Head;
+use super::basis::{ALL, FIRST, HEAD, Head, PARTS};
 use super::bound::{Query, Share, bound, lowered};
 use super::codes::{Codes, PANEL, TILE};
 use crate::simd::{Int8, LANES, Line, MATRIX_CODES, MATRIX_ROWS, MatrixProduct, Square, Unit, prefetch, prefetch_far};
@@ -111,7 +111,7 @@ impl Matrix {
                 line.0[..codes.len()].copy_from_slice(codes);
             }
         }
-        let starts = if self.head_steps > 0 { [query.start, query.after_head] } else { [0, query.start] };
+        let starts = [query.starts[FIRST] + query.starts[HEAD], query.starts[ALL]];
         for (square, start) in self.starts.iter_mut().zip(starts) {
             square.0[place] = [start; LANES];
         }
@@ -134,7 +134,7 @@ impl Matrix {
     unsafe fn others(&self, tile: *const u8, codes: &Codes, head: &[Square; PANELS], all: &mut [Square; PANELS]) {
         // SAFETY: the caller's.
         unsafe { self.multiply(1, tile, codes.stride(), all) };
-        let shift = 2 * codes.head().shift;
+        let shift = codes.head().shift(ALL);
         for (head, all) in head.iter().zip(all) {
             for (head, all) in head.0.as_flattened().iter().zip(all.0.as_flattened_mut()) {
                 *all = all.wrapping_add(*head << shift);
@@ -161,15 +161,14 @@ pub struct Group<S: Int8, const G: usize> {
     /// `[step][query]`; nothing if a matrix unit multiplies, whose rows G are.
     packed: Vec<S::Packed>,
     matrix: Option<Matrix>,
-    starts: [i32; G],
-    after_heads: [i32; G],
+    starts: [[i32; G]; PARTS],
+    /// What keys' squares add to scans: negative.
     halves: [f32; G],
-    rests: [f32; G],
-    head_rests: [f32; G],
+    rests: [[f32; G]; PARTS],
     /// Of each place, in the first lanes; those of no place are infinite.
     thresholds: [f32; LANES],
     bounds: [[f32; LANES]; 4],
-    /// What queries' own squares take off their scores as neighbours of keys, and scan units in a key unit.
+    /// What queries' own squares take off their scores as neighbours of keys, and scan units in a key unit, negative too.
     owns: [f32; LANES],
     per_key_unit: [f32; G],
     queries: [Option<Query>; G],
@@ -183,12 +182,13 @@ impl<S: Int8, const G: usize> Group<S, G> {
         let product = codes.matrix.filter(|_| Self::BY_MATRIX);
         Group {
             packed: vec![S::pack([0; 4]); if Self::BY_MATRIX { 0 } else { codes.steps * G }],
-            matrix: product.map(|product| Matrix::new(product, codes.steps, codes.head().m / 4)),
-            starts: [0; G],
-            after_heads: [0; G],
+            matrix: product.map(|product| {
+                assert_eq!(codes.head().first, 0, "a matrix unit takes the head as a whole");
+                Matrix::new(product, codes.steps, codes.head().m / 4)
+            }),
+            starts: [[0; G]; PARTS],
             halves: [0.0; G],
-            rests: [0.0; G],
-            head_rests: [0.0; G],
+            rests: [[0.0; G]; PARTS],
             thresholds: [f32::INFINITY; LANES],
             bounds: [[0.0; LANES]; 4],
             owns: [f32::INFINITY; LANES],
@@ -205,16 +205,16 @@ impl<S: Int8, const G: usize> Group<S, G> {
                 self.packed[step * G + place] = S::pack(std::array::from_fn(|i| codes.get(i).copied().unwrap_or(0)));
             }
         }
-        self.starts[place] = query.start;
-        self.after_heads[place] = query.after_head;
-        self.halves[place] = query.half;
-        self.rests[place] = query.rest;
-        self.head_rests[place] = query.head_rest;
+        self.halves[place] = -query.half;
+        for part in 0..PARTS {
+            self.starts[part][place] = query.starts[part];
+            self.rests[part][place] = query.rests[part];
+        }
         for (bounds, factor) in self.bounds.iter_mut().zip(query.factors) {
             bounds[place] = factor;
         }
         self.owns[place] = lowered(query.own);
-        self.per_key_unit[place] = query.per_key_unit as f32;
+        self.per_key_unit[place] = -query.per_key_unit as f32;
         self.queries[place] = Some(query);
         self.raise(place, threshold);
     }
@@ -234,10 +234,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
         self.thresholds[place] = lowered(threshold);
     }
 
-    /// What the scans of keys with such a share must reach: thresholds less bounds. And what is taken off them before they are
-    /// compared with what the keys ask.
+    /// Bounds of keys with such a share, less what their scans must reach; and less what is taken off them before they are compared
+    /// with what the keys ask. What is not negative then, added to a scan, may matter.
     #[inline(always)]
-    unsafe fn least(&self, key: Share) -> [[f32; LANES]; 2] {
+    unsafe fn less(&self, key: Share) -> [[f32; LANES]; 2] {
         unsafe {
             let error = S::load(self.bounds[0].as_ptr());
             let size = S::load(self.bounds[1].as_ptr());
@@ -245,10 +245,10 @@ impl<S: Int8, const G: usize> Group<S, G> {
             let constant = S::load(self.bounds[3].as_ptr());
             let bound = S::fma(error, S::splat(key.error), S::fma(size, S::splat(key.size), constant));
             let bound = S::fma(square, S::splat(key.square), bound);
-            let mut least = [[0.0; LANES]; 2];
-            S::store(least[0].as_mut_ptr(), S::sub(S::load(self.thresholds.as_ptr()), bound));
-            S::store(least[1].as_mut_ptr(), S::sub(S::load(self.owns.as_ptr()), bound));
-            least
+            let mut less = [[0.0; LANES]; 2];
+            S::store(less[0].as_mut_ptr(), S::sub(bound, S::load(self.thresholds.as_ptr())));
+            S::store(less[1].as_mut_ptr(), S::sub(bound, S::load(self.owns.as_ptr())));
+            less
         }
     }
 }
@@ -298,14 +298,12 @@ struct Tile {
 /// What a block's keys have in common for all queries.
 pub struct Block {
     metric: Metric,
-    /// Of each key: what the product of codes is multiplied by; NaN, which reaches no threshold, where it is not allowed.
-    weights: Vec<f32>,
+    /// Of each key: what the product of codes over each part of the basis is multiplied by; NaN, which reaches no threshold, where it
+    /// is not allowed.
+    weights: [Vec<f32>; PARTS],
     squares: Vec<f32>,
-    /// What lies outside the basis, in the size of the share; nothing without one. And outside its head, whose sums have weights of
-    /// their own.
-    rests: Vec<f32>,
-    head_rests: Vec<f32>,
-    head_weights: Vec<f32>,
+    /// What lies outside each part, in the size of the share. Of both nothing where there is no such part.
+    rests: [Vec<f32>; PARTS],
     /// What the neighbours of each key must reach, in key units; where pairs are looked for.
     pub least: Vec<f32>,
     tiles: Vec<Tile>,
@@ -315,10 +313,10 @@ pub struct Block {
 
 impl Block {
     pub fn new(metric: Metric) -> Block {
-        let [weights, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
-        let [rests, head_rests, head_weights] = [const { Vec::new() }; 3];
+        let [all, squares, least] = [(); 3].map(|()| vec![0.0; BLOCK_KEYS]);
+        let (weights, rests) = ([Vec::new(), Vec::new(), all], [const { Vec::new() }; PARTS]);
         let (tiles, open) = (Vec::with_capacity(BLOCK_TILES), Vec::with_capacity(BLOCK_TILES));
-        Block { metric, weights, squares, rests, head_rests, head_weights, least, tiles, open }
+        Block { metric, weights, squares, rests, least, tiles, open }
     }
 
     /// The row of the first key of a tile.
@@ -328,7 +326,7 @@ impl Block {
 
     /// What lies outside the basis of a key, by its place in the block, in the size of the share.
     pub fn rest(&self, at: usize) -> f32 {
-        self.rests[at]
+        self.rests[ALL][at]
     }
 
     /// What the bound needs to know of a key, by its place in the block; nothing more than of its tile where that is no less.
@@ -349,7 +347,8 @@ impl Block {
         self.open.clear();
         for (at, keys) in visits.map(|visit| order.rows(visit)).enumerate() {
             let from = keys.start..keys.start + TILE;
-            let weights = &mut self.weights[at * TILE..][..TILE];
+            let [of_parts @ .., weights] = &mut self.weights;
+            let weights = &mut weights[at * TILE..][..TILE];
             let (ratios, norms) = (&codes.ratios[from.clone()], &codes.norms[from.clone()]);
             match self.metric {
                 Metric::Cosine => weights.copy_from_slice(ratios),
@@ -365,14 +364,14 @@ impl Block {
                     squares[i] = norms[i] * norms[i];
                 }
             }
-            for (all, out) in [(&codes.rests, &mut self.rests), (&codes.head_rests, &mut self.head_rests)] {
+            for (all, out) in codes.rests.iter().zip(&mut self.rests) {
                 let Some(rests) = all.get(from.clone()) else { continue };
                 out.resize(BLOCK_KEYS, 0.0);
                 for i in 0..TILE {
                     out[at * TILE + i] = rests[i] * if self.metric == Metric::Cosine { 1.0 } else { norms[i] };
                 }
             }
-            let rests = self.rests.iter().skip(at * TILE).take(TILE);
+            let rests = self.rests[ALL].iter().skip(at * TILE).take(TILE);
             let rest = rests.fold(0.0, |most, &rest| f32::max(most, rest));
             weights[keys.len()..].fill(f32::NAN);
             if let Some(allowed) = allowed {
@@ -380,11 +379,11 @@ impl Block {
                     *weight = if allowed[codes.row(place)] { *weight } else { f32::NAN };
                 }
             }
-            if codes.head().m > 0 {
-                self.head_weights.resize(BLOCK_KEYS, 0.0);
-                let scale = codes.head().scale() as f32;
-                let of_head = &mut self.head_weights[at * TILE..][..TILE];
-                of_head.iter_mut().zip(&*weights).for_each(|(of_head, weight)| *of_head = *weight * scale * scale);
+            let head = codes.head();
+            for (part, of_part) in of_parts.iter_mut().enumerate().skip(head.begin()) {
+                of_part.resize(BLOCK_KEYS, 0.0);
+                let of_part = of_part[at * TILE..][..TILE].iter_mut();
+                of_part.zip(&*weights).for_each(|(of_part, weight)| *of_part = *weight * head.scale(part) as f32);
             }
             let [error, norm, both] = codes.largest[keys.start / TILE];
             let share = match self.metric {
@@ -488,43 +487,31 @@ pub unsafe fn reaching<
         let group = &groups[g];
         // SAFETY: the caller's.
         unsafe {
-            let least = group.least(block.tiles[tile].share);
+            let less = group.less(block.tiles[tile].share);
             let places = block.places(codes, tile);
             let mut others = group.matrix.as_ref().filter(|_| Group::<S, G>::BY_MATRIX && head.m > 0);
             for first in (0..G).step_by(Q) {
                 for panel in (0..PANELS).step_by(P) {
                     let at = (tile * PANELS + panel) * PANEL;
+                    let reaches = Reaches { block, at, group, first, less: &less };
                     let sums = if Group::<S, G>::BY_MATRIX {
-                        loaded::<S, P, Q>(&out.first[pair % 2], panel, first)
-                    } else {
-                        of_head::<S, P, Q, G>(codes, head, places, panel, group, first)
-                    };
-                    if head.m > 0
-                        && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, true, true>(block, at, &sums, group, first, &least)
-                    {
-                        continue;
-                    }
-                    let sums = if !Group::<S, G>::BY_MATRIX {
-                        after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
-                    } else if head.m > 0 {
-                        if let Some(matrix) = others.take() {
-                            matrix.others(places[0], codes, &out.first[pair % 2], &mut out.all);
+                        let sums = loaded::<S, P, Q>(&out.first[pair % 2], panel, first);
+                        if head.m == 0 {
+                            sums
+                        } else if reaches.by::<P, Q, EUCLIDEAN, PAIRS, true>(HEAD, &sums) {
+                            if let Some(matrix) = others.take() {
+                                matrix.others(places[0], codes, &out.first[pair % 2], &mut out.all);
+                            }
+                            loaded::<S, P, Q>(&out.all, panel, first)
+                        } else {
+                            continue;
                         }
-                        loaded::<S, P, Q>(&out.all, panel, first)
                     } else {
+                        let sums = summed::<S, P, Q, G, EUCLIDEAN, PAIRS, true>(codes, head, places, panel, &reaches);
+                        let Some(sums) = sums else { continue };
                         sums
                     };
-                    scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(
-                        block,
-                        codes,
-                        at,
-                        &sums,
-                        group,
-                        first,
-                        g * G,
-                        &least,
-                        out,
-                    );
+                    scans::<S, P, Q, G, EUCLIDEAN, PAIRS, REST>(codes, &sums, &reaches, g * G, out);
                 }
             }
         }
@@ -554,46 +541,49 @@ unsafe fn loaded<S: Int8, const P: usize, const Q: usize>(
     }
 }
 
-/// Sums over the head, if there is one, of P panels of a tile with Q queries, from the `first` of a group on.
+/// Sums of P panels of a tile with Q queries over all directions; None if those over a part of them are found not to reach what is
+/// asked. Where it is not CHECKED they are summed up in any case.
 #[inline(always)]
-unsafe fn of_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
+unsafe fn summed<
+    S: Int8,
+    const P: usize,
+    const Q: usize,
+    const G: usize,
+    const EUCLIDEAN: bool,
+    const PAIRS: bool,
+    const CHECKED: bool,
+>(
     codes: &Codes,
     head: Head,
     places: [*const u8; 2],
     panel: usize,
-    group: &Group<S, G>,
-    first: usize,
-) -> [[S::Sums; P]; Q] {
+    reaches: &Reaches<S, G>,
+) -> Option<[[S::Sums; P]; Q]> {
+    let Reaches { group, first, .. } = *reaches;
+    let ends = head.parts(4 * codes.steps).map(|m| m / 4);
+    let (mut part, mut from) = (head.begin(), 0);
     unsafe {
         // Loops, not array::from_fn: that is compiled without the instruction set, and called.
         let mut sums = [[S::start(0); P]; Q];
-        for (sums, start) in sums.iter_mut().zip(&group.starts[first..]) {
+        for (sums, start) in sums.iter_mut().zip(&group.starts[part][first..]) {
             *sums = [S::start(*start); P];
         }
-        add::<S, P, Q, G>(codes, places, panel, group, first, 0..head.m / 4, sums)
-    }
-}
-
-/// From there on to the sums over all.
-#[inline(always)]
-unsafe fn after_head<S: Int8, const P: usize, const Q: usize, const G: usize>(
-    codes: &Codes,
-    head: Head,
-    places: [*const u8; 2],
-    panel: usize,
-    group: &Group<S, G>,
-    first: usize,
-    mut sums: [[S::Sums; P]; Q],
-) -> [[S::Sums; P]; Q] {
-    unsafe {
-        if head.m > 0 {
-            for (sums, &value) in sums.iter_mut().zip(&group.after_heads[first..]) {
+        loop {
+            sums = add::<S, P, Q, G>(codes, places, panel, group, first, from..ends[part], sums);
+            if part == ALL {
+                return Some(sums);
+            }
+            if CHECKED && !reaches.by::<P, Q, EUCLIDEAN, PAIRS, true>(part, &sums) {
+                return None;
+            }
+            from = ends[part];
+            part += 1;
+            for (sums, &start) in sums.iter_mut().zip(&group.starts[part][first..]) {
                 for sums in sums {
-                    *sums = S::shifted(*sums, 2 * head.shift, value);
+                    *sums = S::shifted(*sums, head.shift(part), start);
                 }
             }
         }
-        add::<S, P, Q, G>(codes, places, panel, group, first, head.m / 4..codes.steps, sums)
     }
 }
 
@@ -662,55 +652,54 @@ fn ask<const P: usize, const G: usize>(at: *const u8, next: *const u8, stride: u
     }
 }
 
-/// Whether sums, those of the head if so, may be those of scores that reach the `least` that is asked of their queries, or what
-/// the keys ask.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn reach<
-    S: Int8,
-    const P: usize,
-    const Q: usize,
-    const G: usize,
-    const EUCLIDEAN: bool,
-    const PAIRS: bool,
-    const REST: bool,
-    const HEAD: bool,
->(
-    block: &Block,
+/// What sums of panels, the first of whose keys is at this place in a block, with queries, from the `first` of a group on, are
+/// compared with: bounds less what is asked of them.
+struct Reaches<'a, S: Int8, const G: usize> {
+    block: &'a Block,
     at: usize,
-    sums: &[[S::Sums; P]; Q],
-    group: &Group<S, G>,
+    group: &'a Group<S, G>,
     first: usize,
-    [least, taken]: &[[f32; LANES]; 2],
-) -> bool {
-    unsafe {
-        let weights = if HEAD { &block.head_weights } else { &block.weights };
-        let [weights, squares, key_least] = [weights, &block.squares, &block.least].map(|of| of.as_ptr().add(at));
-        // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN. A chain for
-        // each panel: one alone would take longer than the products.
-        let mut above = [S::splat(f32::NEG_INFINITY); P];
-        for (j, sums) in sums.iter().enumerate() {
-            let j = first + j;
-            let (less, half) = (S::splat(-least[j]), S::splat(-group.halves[j]));
-            for (p, &sums) in sums.iter().enumerate() {
-                let (product, weight) = (S::floats(sums), S::load(weights.add(p * PANEL)));
-                let asked = if EUCLIDEAN { S::fma(half, S::load(squares.add(p * PANEL)), less) } else { less };
-                let here = if PAIRS {
-                    let per_key_unit = S::splat(-group.per_key_unit[j]);
-                    let by_key = S::fma(per_key_unit, S::load(key_least.add(p * PANEL)), S::splat(-taken[j]));
-                    let most = with_rest::<S, G, REST, HEAD>(S::mul(product, weight), block, at + p * PANEL, group, j);
-                    S::add(most, S::max(by_key, asked))
-                } else {
-                    S::fma(product, weight, with_rest::<S, G, REST, HEAD>(asked, block, at + p * PANEL, group, j))
-                };
-                above[p] = S::max(here, above[p]);
+    less: &'a [[f32; LANES]; 2],
+}
+
+impl<S: Int8, const G: usize> Reaches<'_, S, G> {
+    /// Whether sums over a part of the basis may be those of scores that reach what is asked of their queries, or what the keys ask.
+    #[inline(always)]
+    unsafe fn by<const P: usize, const Q: usize, const EUCLIDEAN: bool, const PAIRS: bool, const REST: bool>(
+        &self,
+        part: usize,
+        sums: &[[S::Sums; P]; Q],
+    ) -> bool {
+        let Reaches { block, at, group, first, less: [less, taken] } = *self;
+        unsafe {
+            let lists = [&block.weights[part], &block.squares, &block.least];
+            let [weights, squares, key_least] = lists.map(|of| of.as_ptr().add(at));
+            // How far above what is asked; one comparison for all. The second operand of max stays where the first is NaN. A chain for
+            // each panel: one alone would take longer than the products.
+            let mut above = [S::splat(f32::NEG_INFINITY); P];
+            for (j, sums) in sums.iter().enumerate() {
+                let j = first + j;
+                for (p, &sums) in sums.iter().enumerate() {
+                    let mut less = S::splat(less[j]);
+                    if EUCLIDEAN {
+                        less = S::fma(S::splat(group.halves[j]), S::load(squares.add(p * PANEL)), less);
+                    }
+                    if PAIRS {
+                        let (per_key_unit, least) =
+                            (S::splat(group.per_key_unit[j]), S::load(key_least.add(p * PANEL)));
+                        less = S::max(S::fma(per_key_unit, least, S::splat(taken[j])), less);
+                    }
+                    let less = with_rest::<S, G, REST>(less, block, part, at + p * PANEL, group, j);
+                    let here = S::fma(S::floats(sums), S::load(weights.add(p * PANEL)), less);
+                    above[p] = S::max(here, above[p]);
+                }
             }
+            let mut most = above[0];
+            for &above in &above[1..] {
+                most = S::max(above, most);
+            }
+            S::at_least(most, S::zero()) != 0
         }
-        let mut most = above[0];
-        for &above in &above[1..] {
-            most = S::max(above, most);
-        }
-        S::at_least(most, S::zero()) != 0
     }
 }
 
@@ -727,30 +716,26 @@ unsafe fn scans<
     const PAIRS: bool,
     const REST: bool,
 >(
-    block: &Block,
     codes: &Codes,
-    at: usize,
     sums: &[[S::Sums; P]; Q],
-    group: &Group<S, G>,
-    first: usize,
+    reaches: &Reaches<S, G>,
     places: usize,
-    asked: &[[f32; LANES]; 2],
     out: &mut Scans,
 ) {
+    let Reaches { block, at, group, first, less: [less, taken] } = *reaches;
     unsafe {
-        if !out.dense && !reach::<S, P, Q, G, EUCLIDEAN, PAIRS, REST, false>(block, at, sums, group, first, asked) {
+        if !out.dense && !reaches.by::<P, Q, EUCLIDEAN, PAIRS, REST>(ALL, sums) {
             return;
         }
-        let [least, taken] = asked;
         // All are compared before one is kept, for few are, and it is not foreseen which.
         let mut scanned = [[[0f32; LANES]; P]; Q];
         let mut bits = [0u64; Q];
         for (j, sums) in sums.iter().enumerate() {
-            let least = S::splat(least[first + j]);
+            let least = S::splat(-less[first + j]);
             for (p, &sums) in sums.iter().enumerate() {
                 let at = at + p * PANEL;
                 let scan = scan::<S, EUCLIDEAN>(sums, block, at, group.halves[first + j]);
-                let most = with_rest::<S, G, REST, false>(scan, block, at, group, first + j);
+                let most = with_rest::<S, G, REST>(scan, block, ALL, at, group, first + j);
                 let mut reached = S::at_least(most, least);
                 if PAIRS {
                     let (product, taken) = (S::floats(sums), taken[first + j]);
@@ -768,7 +753,7 @@ unsafe fn scans<
                 bits &= bits - 1;
                 let (at, scan) = (at + lane, scanned.as_flattened()[lane]);
                 let error = bound(group.bounds.each_ref().map(|factors| factors[j]), block.share(codes, at));
-                let rest = if REST { group.rests[j] * block.rests[at] } else { 0.0 };
+                let rest = if REST { group.rests[ALL][j] * block.rests[ALL][at] } else { 0.0 };
                 let most = ((f64::from(scan) + f64::from(error)) as f32).next_up();
                 if PAIRS || most >= group.thresholds[j] {
                     out.reached.push(Reached::new(most, scan - rest - LIKELY_ERROR * error, at, places + j));
@@ -782,20 +767,21 @@ unsafe fn scans<
 #[inline(always)]
 unsafe fn scan<S: Int8, const EUCLIDEAN: bool>(sums: S::Sums, block: &Block, at: usize, half: f32) -> S::F {
     unsafe {
-        let (product, weight) = (S::floats(sums), S::load(block.weights.as_ptr().add(at)));
+        let (product, weight) = (S::floats(sums), S::load(block.weights[ALL].as_ptr().add(at)));
         if EUCLIDEAN {
-            S::fma(product, weight, S::mul(S::splat(-half), S::load(block.squares.as_ptr().add(at))))
+            S::fma(product, weight, S::mul(S::splat(half), S::load(block.squares.as_ptr().add(at))))
         } else {
             S::mul(product, weight)
         }
     }
 }
 
-/// And the most that what lies outside the basis, or its head, may add for the query in a place.
+/// And the most that what lies outside a part of the basis may add for the query in a place.
 #[inline(always)]
-unsafe fn with_rest<S: Int8, const G: usize, const REST: bool, const HEAD: bool>(
+unsafe fn with_rest<S: Int8, const G: usize, const REST: bool>(
     scan: S::F,
     block: &Block,
+    part: usize,
     at: usize,
     group: &Group<S, G>,
     place: usize,
@@ -803,10 +789,9 @@ unsafe fn with_rest<S: Int8, const G: usize, const REST: bool, const HEAD: bool>
     if !REST {
         return scan;
     }
-    let (rest, rests) =
-        if HEAD { (group.head_rests[place], &block.head_rests) } else { (group.rests[place], &block.rests) };
+    let (rest, rests) = (group.rests[part][place], block.rests[part].as_ptr());
     // SAFETY: the caller's.
-    unsafe { S::fma(S::splat(rest), S::load(rests.as_ptr().add(at)), scan) }
+    unsafe { S::fma(S::splat(rest), S::load(rests.add(at)), scan) }
 }
 
 /// How far one panel's scans, without what keys' squares take off, are above what the keys ask of the query in a place.
@@ -820,9 +805,9 @@ unsafe fn above_key<S: Int8, const G: usize, const REST: bool>(
     place: usize,
 ) -> S::F {
     unsafe {
-        let taken = with_rest::<S, G, REST, false>(S::splat(-taken), block, at, group, place);
-        let product = S::fma(product, S::load(block.weights.as_ptr().add(at)), taken);
-        S::fma(S::load(block.least.as_ptr().add(at)), S::splat(-group.per_key_unit[place]), product)
+        let taken = with_rest::<S, G, REST>(S::splat(taken), block, ALL, at, group, place);
+        let product = S::fma(product, S::load(block.weights[ALL].as_ptr().add(at)), taken);
+        S::fma(S::load(block.least.as_ptr().add(at)), S::splat(group.per_key_unit[place]), product)
     }
 }
 
@@ -861,8 +846,9 @@ pub unsafe fn largest_of_tiles<S: Int8, const P: usize, const Q: usize, const G:
                     let sums = if Group::<S, G>::BY_MATRIX {
                         loaded::<S, P, Q>(all, panel, first)
                     } else {
-                        let sums = of_head::<S, P, Q, G>(codes, head, places, panel, group, first);
-                        after_head::<S, P, Q, G>(codes, head, places, panel, group, first, sums)
+                        let reaches = Reaches { block, at, group, first, less: &[[0.0; LANES]; 2] };
+                        summed::<S, P, Q, G, EUCLIDEAN, false, false>(codes, head, places, panel, &reaches)
+                            .expect("nothing is checked")
                     };
                     for (j, sums) in sums.iter().enumerate() {
                         let out = largest[tile][first + j].as_mut_ptr();
