@@ -42,7 +42,7 @@ def test_few_directions_suffice_for_vectors_that_lie_in_them(n, d, monkeypatch):
             np.testing.assert_allclose(some.T @ some, directions.T @ directions, atol=1e-12)  # of the same subspace
         for end in ends:
             np.testing.assert_allclose(parts[:end].T @ parts[:end], directions[:end].T @ directions[:end], atol=1e-12)
-        # What codes count is in the order of what they are of, up to the root of two and a little.
+        # What codes count is as large as what they are of, within a factor of two.
         largest = [np.median(np.abs(keys @ parts[a:b].T).max(axis=1)) for a, b in pairwise(ends)]
         np.testing.assert_allclose(np.log2(largest[:-1]) - np.log2(largest[-1]), shifts, atol=1.0)
 

@@ -32,7 +32,7 @@ impl Strips<'_> {
         self.lock(self.first).clone()
     }
 
-    /// And those of some keys of one strip.
+    /// What neighbours of some keys of one strip must reach.
     pub fn least_of(&self, places: Range<usize>, out: &mut [f32]) {
         let bests = &self.lock(places.start)[places.start % STRIP..][..places.len()];
         for (out, best) in out.iter_mut().zip(bests) {
