@@ -32,8 +32,8 @@ impl Best {
     }
 
     /// The same, with what keys must reach in other units.
-    pub fn in_units(&self, of: impl Fn(f64) -> f64) -> Best {
-        Best { threshold: of(self.threshold), guess: of(self.guess), ..self.clone() }
+    pub fn in_units(self, of: impl Fn(f64) -> f64) -> Best {
+        Best { threshold: of(self.threshold), guess: of(self.guess), ..self }
     }
 
     /// What a key must reach to be looked at.

@@ -370,15 +370,16 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
             out: Scans::new(),
         };
         let (mut plain, mut signed, coordinates) = (Vec::new(), Vec::new(), task.coordinates());
-        let known = task.strips.as_ref().map(Strips::of_queries);
+        let mut known = task.strips.as_ref().map_or_else(Vec::new, Strips::of_queries).into_iter();
         for i in 0..scan.exact.len() {
+            let known = known.next();
             let Some(coded) = task.coded::<S>(i, &coordinates, &mut signed) else {
                 scan.bests.push(Best::new(task.goal, |score| score));
                 plain.push(i);
                 continue;
             };
-            scan.bests.push(match &known {
-                Some(known) => known[i].in_units(|least| coded.in_scan_units(least)),
+            scan.bests.push(match known {
+                Some(known) => known.in_units(|least| coded.in_scan_units(least)),
                 None => Best::new(task.goal, |score| coded.floor(score)),
             });
             scan.place(task, i, coded, &signed);
