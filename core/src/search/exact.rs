@@ -114,6 +114,8 @@ type Dot = unsafe fn(&[f32], *const f32) -> f32;
 pub struct Exact<'a> {
     metric: Metric,
     query: Summed<'a>,
+    /// The sum of the query's squares, and its root.
+    pub squares: f64,
     norm: f64,
     narrow: Cow<'a, [f32]>,
     dot: Dot,
@@ -132,7 +134,7 @@ impl<'a> Exact<'a> {
                 (Summed::F64(q, sums_for(metric, level)), narrow, sums_of::<f64, OWN>(level)(q, none))
             },
         };
-        Exact { metric, query, norm: squares.sqrt(), narrow, dot: dot_of(level) }
+        Exact { metric, query, squares, norm: squares.sqrt(), narrow, dot: dot_of(level) }
     }
 
     /// About the dot product with a key, sooner than the score: in float32.

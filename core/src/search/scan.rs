@@ -159,10 +159,9 @@ impl Task<'_> {
         out
     }
 
-    /// A query's bound, and its codes, from these coordinates of all; None if it cannot be scanned by codes.
-    fn coded<S: Int8>(&self, i: usize, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
-        let (query, m) = (self.queries[i], coordinates.len() / self.queries.len());
-        let (squares, mut own) = (query.squares(), Vec::new());
+    /// A query's bound, and its codes, from the sum of its squares and these coordinates of all; None if it cannot be scanned by codes.
+    fn coded<S: Int8>(&self, i: usize, squares: f64, coordinates: &[f64], codes: &mut Vec<i8>) -> Option<Query> {
+        let (query, m, mut own) = (self.queries[i], coordinates.len() / self.queries.len(), Vec::new());
         let coordinates = if let Some(fine) = self.fine_of_query(i) {
             let norm = squares.sqrt();
             own.extend(fine.iter().map(|&y| f64::from(y) * norm));
@@ -373,7 +372,7 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let mut known = task.strips.as_ref().map_or_else(Vec::new, Strips::of_queries).into_iter();
         for i in 0..scan.exact.len() {
             let known = known.next();
-            let Some(coded) = task.coded::<S>(i, &coordinates, &mut signed) else {
+            let Some(coded) = task.coded::<S>(i, scan.exact[i].squares, &coordinates, &mut signed) else {
                 scan.bests.push(Best::new(task.goal, |score| score));
                 plain.push(i);
                 continue;
@@ -408,7 +407,8 @@ impl<'a, S: Int8, const G: usize> Scan<'a, S, G> {
         let (mut signed, coordinates) = (Vec::new(), task.coordinates());
         for i in queries {
             self.bests[i].forget();
-            let coded = task.coded::<S>(i, &coordinates, &mut signed).expect("it had codes before");
+            let coded = task.coded::<S>(i, self.exact[i].squares, &coordinates, &mut signed);
+            let coded = coded.expect("it had codes before");
             self.place(task, i, coded, &signed);
         }
     }
