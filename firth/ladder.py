@@ -23,7 +23,7 @@ from firth._check import ArgumentError, MissingExtraError, available_threads, ch
 from firth.chart_colours import BLUE, GREY, INK, ORANGE
 from firth.cost import operation
 from firth.roofline import Roofline, measure_steps
-from firth.steps import Progress
+from firth.steps import Progress, interrupts_held
 
 TIME_S = 0.4  # that a rung is repeated for; the best run counts
 TILE = 64  # three tiles of float32 are 48 KiB: about a first-level cache
@@ -265,7 +265,9 @@ def _jax(n: int, platform: str) -> Callable[[], Any]:
         import jax
 
         device = jax.devices(platform)[0]
-        return [jax.jit(jax.numpy.matmul), *(jax.device_put(array, device) for array in _numbers(n))]
+        a, b = (jax.device_put(array, device) for array in _numbers(n))
+        with interrupts_held():
+            return [jax.jit(jax.numpy.matmul).lower(a, b).compile(), a, b]
 
     return _ready(prepare, lambda multiply, a, b: multiply(a, b).block_until_ready())
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+import signal
+import threading
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 Result = TypeVar("Result")
@@ -35,6 +38,26 @@ def drain(steps: Generator[Any, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: around what crashes if it is left early, as JAX does while it compiles.
+
+    In a thread other than the main one, which hears no signals, and where nobody listens for Ctrl-C, it changes nothing.
+    """
+    listener = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(listener):
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, listener)
+        if heard:
+            listener(heard[0], None)
 
 
 def staged(steps: Generator[int, None, Result], stage: str, total: int) -> Generator[Progress, None, Result]:

@@ -255,6 +255,24 @@ def test_an_interrupt_keeps_what_was_reached():
     assert all(np.isfinite(weights).all() for weights in reached.model.values())
 
 
+def test_an_interrupt_waits_until_jax_has_compiled(monkeypatch):
+    compiled = []
+
+    def forward(model, tokens):
+        signal.raise_signal(signal.SIGINT)  # raises in the next line, if nobody holds it
+        compiled.append(1)
+        return whole(model, tokens)
+
+    steps = train_steps(Grok(p=7, steps=1000))
+    assert next(steps).step == 0
+    whole = training.fast
+    monkeypatch.setattr(training, "fast", forward)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert compiled
+    assert end.value.value.interrupted
+
+
 def test_the_settings_are_the_paper_s():
     assert Grok().train_pairs == int(0.3 * 113**2)
     assert PAPER["decay"] == 1

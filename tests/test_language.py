@@ -599,6 +599,28 @@ def test_options_of_a_transformer_are_not_those_of_others(text_file, tmp_path):
         assert f"{' '.join(options) if 'bpe' in options else options[0]} is not an option of --method word2vec" in told
 
 
+def test_an_interrupt_waits_until_jax_has_compiled(tmp_path, monkeypatch):
+    compiled = []
+
+    def forward(*given):
+        if (tmp_path / "begun").exists():
+            signal.raise_signal(signal.SIGINT)  # raises in the next line, if nobody holds it
+            compiled.append(1)
+        return whole_forward(*given)
+
+    whole_forward = training.forward
+    monkeypatch.setattr(training, "forward", forward)
+    path = tmp_path / "a.checkpoint"
+    steps = train_steps(random_tokens(2000), V, ONE, Training(steps=9, batch=4), checkpoint=path)
+    while not isinstance(next(steps), TrainStep):
+        pass
+    (tmp_path / "begun").touch()
+    with pytest.raises(KeyboardInterrupt):
+        next(steps)
+    assert compiled
+    assert path.exists()
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(text_file, tmp_path):
     command = [FIRTH, "learn", text_file, "-o", tmp_path / "w.space", "--method", "transformer", "--dim", "32"]

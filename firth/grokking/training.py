@@ -18,6 +18,7 @@ from firth._check import ArgumentError, MissingExtraError, TrainingError, check_
 from firth.cost import operation
 from firth.grokking.analysis import FULL_LOSS, Losses, key_frequencies, losses, open_model
 from firth.grokking.model import Model, fast, pairs, start
+from firth.steps import interrupts_held
 
 BETAS = (0.9, 0.98)  # the paper's
 MEASURED = 100  # times in a training at most, and every so many steps at most
@@ -191,6 +192,7 @@ def train_steps(options: Grok) -> Generator[GrokStep, None, Trained]:
     return Trained(checkpoints[done], train, checkpoints, time.perf_counter() - began, interrupted, held >= SETTLED)
 
 
+@interrupts_held()
 def stepper(options: Grok, tokens: np.ndarray) -> tuple[State, Callable[[State, int], State]]:
     """The state to begin with, a model and its moments, and what takes n steps on from a state: all tokens (b, 3) at once."""
     try:
@@ -215,7 +217,7 @@ def stepper(options: Grok, tokens: np.ndarray) -> tuple[State, Callable[[State, 
 
     model = {name: jnp.asarray(weights) for name, weights in start(options.p, options.seed).items()}
     scan = jax.jit(lambda state, n: jax.lax.scan(one, state, length=n)[0], static_argnums=1)
-    return (model, optimizer.init(model)), lambda state, n: jax.block_until_ready(scan(state, n))
+    return (model, optimizer.init(model)), interrupts_held()(lambda state, n: jax.block_until_ready(scan(state, n)))
 
 
 def logits_function(p: int) -> Callable[[Model], np.ndarray]:
@@ -224,7 +226,7 @@ def logits_function(p: int) -> Callable[[Model], np.ndarray]:
 
     tokens = jax.numpy.asarray(pairs(p))
     compiled = jax.jit(lambda model: fast(model, tokens)[0][:, :p])
-    return lambda model: np.asarray(compiled(model), dtype=np.float64)
+    return interrupts_held()(lambda model: np.asarray(compiled(model), dtype=np.float64))
 
 
 def _all_met(measured: Losses, model: Model, train: np.ndarray) -> bool:

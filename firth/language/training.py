@@ -32,7 +32,7 @@ from firth.cost import parts, total
 from firth.language.company import Baselines, baselines
 from firth.language.model import Architecture, Model, forward, start
 from firth.roofline import PUBLISHED, measure_steps, measured
-from firth.steps import Progress
+from firth.steps import Progress, interrupts_held
 
 BETAS = (0.9, 0.95)  # Brown et al. 2020, appendix B, as are warm-up, decay, clipping and the last rate
 LAST_RATE = 0.1  # of the first
@@ -376,8 +376,9 @@ def train_steps(
         change, moments = optimizer.update(slope, moments, model)
         return (optax.apply_updates(model, change), moments), value
 
-    many = jax.jit(lambda state, batches: jax.lax.scan(one, state, batches))
-    scored = jax.jit(loss)
+    hold = interrupts_held()  # while JAX compiles; what it computes is waited for outside
+    many = hold(jax.jit(lambda state, batches: jax.lax.scan(one, state, batches)))
+    scored = hold(jax.jit(loss))
 
     def perplexity(model: Model, tokens_: np.ndarray) -> float:
         """Of all windows that fit, b at once; the last ones fewer."""
@@ -400,7 +401,7 @@ def train_steps(
     identity.pop("device")  # which it may change
 
     model = jax.tree.map(jnp.asarray, start(architecture, v, options.seed))
-    state, done, curve, losses = (model, jax.jit(optimizer.init)(model)), 0, [], []
+    state, done, curve, losses = (model, hold(jax.jit(optimizer.init))(model)), 0, [], []
     if checkpoint is not None and checkpoint.exists():
         state, done, curve, losses = read_checkpoint(checkpoint, state, identity)
     state = jax.device_put(state, everywhere)
