@@ -729,7 +729,7 @@ unsafe fn scans<
         }
         // All are compared before one is kept, for few are, and it is not foreseen which.
         let mut scanned = [[[0f32; LANES]; P]; Q];
-        let mut bits = [0u64; Q];
+        let (mut bits, mut queries) = ([0u64; Q], 0u32);
         for (j, sums) in sums.iter().enumerate() {
             let least = S::splat(-less[first + j]);
             for (p, &sums) in sums.iter().enumerate() {
@@ -745,9 +745,13 @@ unsafe fn scans<
                 S::store(scanned[j][p].as_mut_ptr(), most);
                 bits[j] |= u64::from(reached) << (p * LANES);
             }
+            queries |= u32::from(bits[j] != 0) << j;
         }
-        for (j, (mut bits, scanned)) in bits.into_iter().zip(&scanned).enumerate() {
-            let j = first + j;
+        // Those alone, and not each query in turn, for which it would have to be foreseen.
+        while queries != 0 {
+            let j = queries.trailing_zeros() as usize;
+            queries &= queries - 1;
+            let (mut bits, scanned, j) = (bits[j], &scanned[j], first + j);
             while bits != 0 {
                 let lane = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
